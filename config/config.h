@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The configuration as an immutable, counted snapshot. config_load builds one from a TOML file (or
+ * from defaults alone); config_publish makes it the current one; config_get hands out the current
+ * one. A reload builds a whole new snapshot and publishes it, or keeps the old one and says why.
+ * keys.def is the one table of keys: defaults, validation, documentation. Safe from any thread.
+ */
+#ifndef CRI_RESOLVED_CONFIG_H
+#define CRI_RESOLVED_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+enum upstream_mode { UPSTREAM_RESOLVE, UPSTREAM_PASSTHROUGH };
+enum upstream_down { UPSTREAM_DOWN_FAIL, UPSTREAM_DOWN_STALE, UPSTREAM_DOWN_MIRROR };
+
+struct config_header {
+        char *name;
+        char *value; /* may be a secret: wiped */
+};
+
+/* One [upstream."host"] table, or what the defaults give for a host without one. */
+struct config_upstream {
+        char *host;   /* as in references: "ghcr.io", "docker.io", "localhost:5000"; "" for the default entry */
+        char *server; /* base URL without /v2, e.g. "https://registry-1.docker.io"; NULL: https://<host> */
+        enum upstream_mode mode;
+        char *ca_file;     /* PEM; NULL: the system's */
+        char *client_cert; /* PEM; NULL: none; client_key goes with it */
+        char *client_key;
+        bool skip_verify;
+        struct config_header *headers;
+        size_t header_count;
+        enum upstream_down on_upstream_down;
+        int64_t max_stale_s;
+        bool degraded_without_authorisation;
+};
+
+struct config {
+        /* [shim] */
+        char **listen; /* "unix:///path", one or more */
+        size_t listen_count;
+        uint32_t listen_mode; /* 0660 */
+        int64_t listen_gid;   /* -1: leave */
+        char **allow_groups;  /* peers: root, and members of these (by primary or supplementary gid) */
+        size_t allow_group_count;
+        char *backend;    /* "unix:///run/containerd/containerd.sock": CRI */
+        char *containerd; /* its API socket; equal to backend when the key is empty */
+        char *certs_dir;  /* containerd's config_path; NULL: ask containerd, else /etc/containerd/certs.d */
+        int64_t backend_wait_ms;
+        /* [resolve] */
+        int64_t timeout_ms;
+        int64_t budget_ms;
+        int64_t token_reuse_ms;
+        /* [log] */
+        enum log_level log_level;
+        bool log_json;
+        /* [upstream."..."] */
+        struct config_upstream *upstreams;
+        size_t upstream_count;
+        struct config_upstream upstream_default; /* the [resolve] policy keys, and [upstream.default] */
+};
+
+/* path NULL: defaults. A path that does not exist is an error. Errors name file, line, key, what is
+ * allowed, and for an unknown key the nearest known one. */
+int config_load(const char *path, struct config **out, struct err *e) ERR_MUST_CHECK;
+
+/* Every reload compares: keys that need a restart are named in *note (caller frees; NULL if none). */
+void config_publish(struct config *c, char **note); /* takes the reference */
+const struct config *config_get(void);             /* a reference on the current snapshot */
+void config_put(const struct config *c);           /* accepts NULL */
+DEFINE_CLEANUP(const struct config, config_put)
+#define cleanup_config cleanup(config_put_at)
+
+/* The entry for a reference's host: exact, else the default one (has_entry false). Borrowed from c. */
+const struct config_upstream *config_upstream_for(
+        const struct config *c, const char *host, bool *has_entry);
+
+#endif

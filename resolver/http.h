@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HTTP requests to registries and token servers: the one user of libcurl.
+ *
+ * A pool keeps warm connections by origin and TLS identity. http_do makes one exchange and follows
+ * nothing: redirects are the caller's decision, because credentials hang on them. Proxies are taken
+ * from the environment as Go programs take them (HTTPS_PROXY, HTTP_PROXY, NO_PROXY, either case;
+ * never for loopback). Safe from any thread; blocks its caller, wakes on its cancel token.
+ */
+#ifndef CRI_RESOLVED_HTTP_H
+#define CRI_RESOLVED_HTTP_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/cancel.h"
+#include "base/err.h"
+#include "config/config.h"
+
+enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST };
+
+/* How to reach and trust a server; strings are borrowed for the length of the call. */
+struct http_trust {
+        char *const *ca_files;
+        size_t ca_file_count;
+        const char *client_cert, *client_key;
+        bool skip_verify;
+};
+
+struct http_request {
+        enum http_method method;
+        const char *url;
+        const struct http_trust *trust;
+        const char *const *headers; /* "Name: value" lines; NULL-terminated; may hold secrets */
+        const char *body;           /* POST: application/x-www-form-urlencoded */
+        size_t max_body_bytes;      /* a longer answer is ERR_TOO_LARGE */
+        int64_t timeout_ms;         /* of the whole exchange */
+        struct cancel *cancel;
+};
+
+struct http_response {
+        int status;
+        struct buf body;
+        char *location;              /* NULL if absent, and so on */
+        char *docker_content_digest;
+        char *content_type;
+        char *retry_after;
+        char *warning;
+        char **www_authenticate;     /* one per header line */
+        size_t www_authenticate_count;
+};
+void http_response_fini(struct http_response *r);
+#define cleanup_http_response cleanup(http_response_fini)
+
+struct http_pool;
+struct http_pool *http_pool_new(void); /* call once, before threads start: initialises libcurl */
+void http_pool_free(struct http_pool *p);
+
+/*
+ * 0 with any HTTP status; -1 with ERR_UNREACHABLE (name, connection, TLS; the message says which and
+ * to where), ERR_TIMEOUT, ERR_CANCELLED, ERR_TOO_LARGE, ERR_PROTOCOL (not HTTP, headers over 64 KiB
+ * in all).
+ */
+int http_do(struct http_pool *p, const struct http_request *q, struct http_response *r,
+        struct err *e) ERR_MUST_CHECK;
+
+/* Resolves `location` against `base`; ERR_PROTOCOL unless http(s). The caller frees *out. */
+int http_url_join(const char *base, const char *location, char **out, struct err *e) ERR_MUST_CHECK;
+/* "scheme://host:port", lower case, default port left out; the caller frees; NULL if not a URL. */
+char *http_url_origin(const char *url);
+/* Percent-encodes for a query or form value; the caller frees. */
+char *http_url_escape(const char *s);
+
+#endif
