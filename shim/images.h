@@ -1,55 +1,79 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * containerd's image store and CRI image view, as typed questions (facts: containerd
- * api/services/images/v1, plugins/cri images). Every call names its own time limit; those that write
- * run without a parent: a pull that containerd finished is aliased whoever has gone meanwhile.
+ * containerd's image store and CRI's view of it, as typed questions (containerd:
+ * api/services/images/v1, api/services/snapshots/v1; k8s.io/cri-api runtime/v1).
+ *
+ * Every call has a time limit of its own and no parent: what must be written is written whoever has
+ * gone meanwhile. Errors: ERR_NOT_FOUND, ERR_BACKEND when containerd cannot be asked, ERR_PROTOCOL
+ * when its answer makes no sense, ERR_INTERNAL with containerd's words for all else.
  * Safe from any thread; blocks.
  */
 #ifndef CRI_RESOLVED_IMAGES_H
 #define CRI_RESOLVED_IMAGES_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/digest.h"
 #include "base/err.h"
+#include "base/mem.h"
 #include "shim/rpc.h"
 
 #define IMAGES_LABEL_VERIFIED "cri-resolved/verified"
 
 struct images {
-        struct rpc *cri;        /* the backend */
-        struct rpc *containerd; /* its API */
+        struct rpc *cri;        /* the CRI backend */
+        struct rpc *containerd; /* containerd's API; may be the same channel */
 };
 
-/* What the record of a name says. */
+/* What the store says of one name. */
 struct image_record {
-        char *name;
-        char *media_type;
-        char *digest;
-        int64_t size_bytes;
-        /* The verified label, when it belongs to this very name and digest; else 0. */
-        int64_t verified_unix_s;
-        void *target; /* private: the packed descriptor, unknown fields included */
-        size_t target_size;
+        const char *digest;      /* borrowed from the record */
+        int64_t verified_unix_s; /* from our label, if it belongs to this name and digest; else 0 */
+        struct Containerd__ImageResponse
+                *answer; /* private: the whole record, unknown fields too */
 };
 void image_record_fini(struct image_record *r);
 #define cleanup_image_record cleanup(image_record_fini)
 
-/* 0; -1 ERR_NOT_FOUND, ERR_BACKEND (message from containerd). */
-int images_get(struct images *im, const char *name, struct image_record *out, struct err *e)
-        ERR_MUST_CHECK;
+int images_get(struct images *im, const char *name, struct image_record *out,
+        struct err *e) ERR_MUST_CHECK;
 
-/* CRI ImageStatus: the image's ID ("sha256:..."), and with `chain_id` its chain ID from the verbose
- * info. ERR_NOT_FOUND when the image is not there. The caller frees both. `v1alpha2`: ask that. */
-int images_status(struct images *im, const char *ref, char **id, char **chain_id, struct err *e)
-        ERR_MUST_CHECK;
+/* CRI ImageStatus by any reference. *id is the image ID ("sha256:..."); *chain_id, unless chain_id
+ * is NULL, comes from the verbose answer and may be NULL. The caller frees both. */
+int images_status(struct images *im, const char *reference, char **id, char **chain_id,
+        struct err *e) ERR_MUST_CHECK;
 
-/* Is the image under `tagged` complete and the same as under `digested` (step 5)? 0 with *id set to
- * the image ID (the caller frees) or NULL for no. */
-int images_current(struct images *im, const char *tagged, const char *digested, const char *digest,
-        char **id, struct err *e) ERR_MUST_CHECK;
+/*
+ * Is the image that `tagged` names the one that `digested` names, and unpacked for `snapshotter`?
+ * (`digested` never moves, so CRI's answer for it cannot lag behind the store.) 0 with *id set to
+ * the image's ID for yes (the caller frees), to NULL for no.
+ */
+int images_current(struct images *im, const char *tagged, const char *digested,
+        const char *snapshotter, char **id, struct err *e) ERR_MUST_CHECK;
 
-/* Points `name` at the same target as `from`, with the managed label and ours (verified = "<name>
- * <digest> <unix seconds>"; not when verified_unix_s is 0). The recipe of facts.md section 5. */
-int images_alias(struct images *im, const struct image_record *from, const char *name,
-        int64_t verified_unix_s, struct err *e) ERR_MUST_CHECK;
+struct image_alias {
+        const char *name;
+        const struct image_record *from; /* the target to take over */
+        int64_t verified_unix_s;         /* for our label */
+        /* Set CRI's managed label. Off for the sandbox image: containerd then labels the new name
+         * itself, `pinned` included (1.7 adds that only to names that lack `managed`). On
+         * otherwise: containerd's own labelling reads the record and writes its target back, and
+         * could undo a move of the tag that happens in between. */
+        bool managed;
+};
+
+/* Creates the name or moves it. */
+int images_alias(struct images *im, const struct image_alias *a, struct err *e) ERR_MUST_CHECK;
+
+/* Writes our label on a record and nothing else. It does not count should the record have moved. */
+int images_mark(struct images *im, const char *name, const char *digest, int64_t verified_unix_s,
+        struct err *e) ERR_MUST_CHECK;
+
+/* Waits until CRI shows `id` under `name`, or the store's record of `name` has left `digest`; error
+ * after 10 s, and ERR_NOT_FOUND when the name has been removed meanwhile. CRI follows the store by
+ * events, and kubelet asks it right after the pull. */
+int images_wait_visible(struct images *im, const char *name, const char *digest, const char *id,
+        struct err *e) ERR_MUST_CHECK;
 
 #endif

@@ -30,6 +30,8 @@ struct rpc_answer {
         size_t response_size;
 };
 void rpc_answer_fini(struct rpc_answer *a);
+/* Frees what was in `to`. */
+void rpc_answer_copy(struct rpc_answer *to, const struct rpc_answer *from);
 #define cleanup_rpc_answer cleanup(rpc_answer_fini)
 
 struct rpc; /* a channel */

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/images.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "proto/containerd.pb-c.h"
+#include "proto/cri.pb-c.h"
+#include "shim/message.h"
+
+enum {
+        CALL_TIMEOUT_MS = 10000,
+        VISIBLE_TIMEOUT_MS = 10000,
+        VISIBLE_POLL_FIRST_MS = 1,
+        VISIBLE_POLL_MAX_MS = 50,
+};
+
+enum { GRPC_OK = 0, GRPC_NOT_FOUND = 5, GRPC_ALREADY_EXISTS = 6, GRPC_UNAVAILABLE = 14 };
+
+#define IMAGES_SERVICE "/containerd.services.images.v1.Images/"
+#define LABEL_MANAGED  "io.cri-containerd.image"
+
+/* One call: packs, asks, unpacks into *response (NULL: not wanted). *code is the gRPC status. */
+static int ask(struct rpc *rpc, const char *method, const ProtobufCMessage *request,
+        const ProtobufCMessageDescriptor *kind, void *response, int *code, struct err *e)
+{
+        size_t size = 0;
+        cleanup_free uint8_t *packed = message_pack(request, &size);
+        struct rpc_call call = {
+                .method = method,
+                .request = packed,
+                .request_size = size,
+                .timeout_ms = CALL_TIMEOUT_MS,
+        };
+        cleanup_rpc_answer struct rpc_answer answer = {0};
+        rpc_do(rpc, &call, &answer);
+        *code = answer.code;
+        if (answer.code != GRPC_OK) {
+                enum err_code kind_of = answer.code == GRPC_NOT_FOUND     ? ERR_NOT_FOUND
+                                        : answer.code == GRPC_UNAVAILABLE ? ERR_BACKEND
+                                                                          : ERR_INTERNAL;
+                return err_set(e, kind_of, "containerd: %s: %s", strrchr(method, '/') + 1,
+                        answer.message != NULL ? answer.message : "no message");
+        }
+        if (response == NULL)
+                return 0;
+        ProtobufCMessage **out = response;
+        *out = protobuf_c_message_unpack(kind, NULL, answer.response_size, answer.response);
+        if (*out == NULL)
+                return err_set(e, ERR_PROTOCOL, "containerd: %s: the answer is not a %s",
+                        strrchr(method, '/') + 1, kind->name);
+        return 0;
+}
+
+static const char *label_of(const Containerd__Image *image, const char *key)
+{
+        for (size_t i = 0; i < image->n_labels; i++)
+                if (image->labels[i]->key != NULL && strcmp(image->labels[i]->key, key) == 0)
+                        return image->labels[i]->value;
+        return NULL;
+}
+
+/* The label counts only for the name and digest that it names: `ctr images tag` copies labels. */
+static int64_t verified_of(const Containerd__Image *image)
+{
+        const char *label = label_of(image, IMAGES_LABEL_VERIFIED);
+        if (label == NULL || image->name == NULL)
+                return 0;
+        cleanup_free char *prefix = mem_printf("%s %s ", image->name, image->target->digest);
+        size_t n = strlen(prefix);
+        if (strncmp(label, prefix, n) != 0)
+                return 0;
+        char *end = NULL;
+        long long seconds = strtoll(label + n, &end, 10);
+        return end != label + n && *end == '\0' && seconds > 0 ? seconds : 0;
+}
+
+int images_get(struct images *im, const char *name, struct image_record *out, struct err *e)
+{
+        *out = (struct image_record){0};
+        Containerd__GetImageRequest request = CONTAINERD__GET_IMAGE_REQUEST__INIT;
+        request.name = (char *)name;
+        int code;
+        if (ask(im->containerd, IMAGES_SERVICE "Get", &request.base,
+                    &containerd__image_response__descriptor, &out->answer, &code, e) < 0)
+                return -1;
+        Containerd__Image *image = out->answer->image;
+        if (image == NULL || image->target == NULL || image->target->digest == NULL) {
+                image_record_fini(out);
+                return err_set(e, ERR_PROTOCOL, "containerd: the record of %s has no target", name);
+        }
+        out->digest = image->target->digest;
+        out->verified_unix_s = verified_of(image);
+        return 0;
+}
+
+void image_record_fini(struct image_record *r)
+{
+        if (r->answer != NULL)
+                containerd__image_response__free_unpacked(r->answer, NULL);
+        *r = (struct image_record){0};
+}
+
+/* `{"chainID": "sha256:...", ...}` under the key "info" of a verbose ImageStatus. */
+static char *chain_id_of(const Cri__ImageStatusResponse *status)
+{
+        for (size_t i = 0; i < status->n_info; i++) {
+                const Cri__StringPair *pair = status->info[i];
+                if (pair->key == NULL || pair->value == NULL || strcmp(pair->key, "info") != 0)
+                        continue;
+                json_t *info = json_loads(pair->value, 0, NULL);
+                char *chain_id =
+                        mem_strdup_or_null(json_string_value(json_object_get(info, "chainID")));
+                json_decref(info);
+                return chain_id;
+        }
+        return NULL;
+}
+
+int images_status(
+        struct images *im, const char *reference, char **id, char **chain_id, struct err *e)
+{
+        *id = NULL;
+        Cri__ImageSpec spec = CRI__IMAGE_SPEC__INIT;
+        spec.image = (char *)reference;
+        Cri__ImageStatusRequest request = CRI__IMAGE_STATUS_REQUEST__INIT;
+        request.image = &spec;
+        request.has_verbose = request.verbose = chain_id != NULL;
+        Cri__ImageStatusResponse *status = NULL;
+        int code;
+        if (ask(im->cri, "/runtime.v1.ImageService/ImageStatus", &request.base,
+                    &cri__image_status_response__descriptor, &status, &code, e) < 0)
+                return -1;
+        if (status->image != NULL)
+                *id = mem_strdup_or_null(status->image->id);
+        if (chain_id != NULL)
+                *chain_id = chain_id_of(status);
+        cri__image_status_response__free_unpacked(status, NULL);
+        if (*id == NULL)
+                return err_set(e, ERR_NOT_FOUND, "containerd: CRI does not know %s", reference);
+        return 0;
+}
+
+/* 0 with *present; a snapshot that is missing is an answer, not an error. */
+static int snapshot_stat(struct images *im, const char *snapshotter, const char *chain_id,
+        bool *present, struct err *e)
+{
+        Containerd__StatSnapshotRequest request = CONTAINERD__STAT_SNAPSHOT_REQUEST__INIT;
+        request.snapshotter = (char *)snapshotter;
+        request.key = (char *)chain_id;
+        int code;
+        int r = ask(im->containerd, "/containerd.services.snapshots.v1.Snapshots/Stat",
+                &request.base, NULL, NULL, &code, e);
+        *present = r == 0;
+        return code == GRPC_NOT_FOUND ? 0 : r;
+}
+
+/* The ID under a name, or NULL when CRI does not know it. */
+static int status_or_null(
+        struct images *im, const char *reference, char **id, char **chain_id, struct err *e)
+{
+        if (images_status(im, reference, id, chain_id, e) == 0 || e->code == ERR_NOT_FOUND)
+                return 0;
+        return -1;
+}
+
+int images_current(struct images *im, const char *tagged, const char *digested,
+        const char *snapshotter, char **id, struct err *e)
+{
+        *id = NULL;
+        if (snapshotter == NULL)
+                return 0;
+        cleanup_free char *by_tag = NULL;
+        cleanup_free char *by_digest = NULL;
+        cleanup_free char *chain_id = NULL;
+        if (status_or_null(im, digested, &by_digest, &chain_id, e) < 0)
+                return -1;
+        if (by_digest == NULL || chain_id == NULL)
+                return 0;
+        if (status_or_null(im, tagged, &by_tag, NULL, e) < 0)
+                return -1;
+        if (by_tag == NULL || strcmp(by_tag, by_digest) != 0)
+                return 0;
+        bool present = false;
+        if (snapshot_stat(im, snapshotter, chain_id, &present, e) < 0)
+                return -1;
+        if (present)
+                *id = take(&by_digest);
+        return 0;
+}
+
+/* Paths are written, all else of the record stays (an empty mask would replace it). */
+static int update(struct images *im, Containerd__Image *image, char **paths, size_t path_count,
+        int *code, struct err *e)
+{
+        Containerd__FieldMask mask = CONTAINERD__FIELD_MASK__INIT;
+        mask.n_paths = path_count;
+        mask.paths = paths;
+        Containerd__UpdateImageRequest request = CONTAINERD__UPDATE_IMAGE_REQUEST__INIT;
+        request.image = image;
+        request.update_mask = &mask;
+        return ask(im->containerd, IMAGES_SERVICE "Update", &request.base, NULL, NULL, code, e);
+}
+
+static int create(struct images *im, Containerd__Image *image, int *code, struct err *e)
+{
+        Containerd__CreateImageRequest request = CONTAINERD__CREATE_IMAGE_REQUEST__INIT;
+        request.image = image;
+        return ask(im->containerd, IMAGES_SERVICE "Create", &request.base, NULL, NULL, code, e);
+}
+
+/* Update first: most tags that are pulled again exist. Create loses a race only to another writer
+ * of the same name, and then the name exists: update once more. */
+static int put(struct images *im, Containerd__Image *image, struct err *e)
+{
+        char *paths[] = {"target", "labels." IMAGES_LABEL_VERIFIED, "labels." LABEL_MANAGED};
+        size_t path_count = 1 + image->n_labels;
+        int code = 0;
+        if (update(im, image, paths, path_count, &code, e) == 0)
+                return 0;
+        if (code != GRPC_NOT_FOUND)
+                return -1;
+        if (create(im, image, &code, e) == 0)
+                return 0;
+        if (code != GRPC_ALREADY_EXISTS)
+                return -1;
+        return update(im, image, paths, path_count, &code, e);
+}
+
+/* The caller frees. */
+static char *verified_label(const char *name, const char *digest, int64_t verified_unix_s)
+{
+        return mem_printf("%s %s %" PRId64, name, digest, verified_unix_s);
+}
+
+int images_alias(struct images *im, const struct image_alias *a, struct err *e)
+{
+        cleanup_free char *text = verified_label(a->name, a->from->digest, a->verified_unix_s);
+        Containerd__Label verified = CONTAINERD__LABEL__INIT;
+        verified.key = IMAGES_LABEL_VERIFIED;
+        verified.value = text;
+        Containerd__Label managed = CONTAINERD__LABEL__INIT;
+        managed.key = LABEL_MANAGED;
+        managed.value = "managed";
+        Containerd__Label *labels[] = {&verified, &managed}; /* as the paths in put() */
+        Containerd__Image image = CONTAINERD__IMAGE__INIT;
+        image.name = (char *)a->name;
+        image.target = a->from->answer->image->target;
+        image.labels = labels;
+        image.n_labels = a->managed ? 2 : 1;
+        if (put(im, &image, e) < 0)
+                return err_wrap(e, "cannot point %s at %s", a->name, a->from->digest);
+        return 0;
+}
+
+int images_mark(struct images *im, const char *name, const char *digest, int64_t verified_unix_s,
+        struct err *e)
+{
+        cleanup_free char *text = verified_label(name, digest, verified_unix_s);
+        Containerd__Label verified = CONTAINERD__LABEL__INIT;
+        verified.key = IMAGES_LABEL_VERIFIED;
+        verified.value = text;
+        Containerd__Label *labels[] = {&verified};
+        Containerd__Image image = CONTAINERD__IMAGE__INIT;
+        image.name = (char *)name;
+        image.labels = labels;
+        image.n_labels = 1;
+        char *paths[] = {"labels." IMAGES_LABEL_VERIFIED};
+        int code;
+        if (update(im, &image, paths, 1, &code, e) < 0)
+                return err_wrap(e, "cannot label %s as verified", name);
+        return 0;
+}
+
+static void pause_ms(int64_t ms)
+{
+        nanosleep(&(struct timespec){.tv_nsec = (long)ms * 1000000}, NULL);
+}
+
+/* Whether the store still says what we wait for CRI to show: 0 and *moved when somebody has moved
+ * the name on, ERR_NOT_FOUND when somebody has removed it. */
+static int still_there(
+        struct images *im, const char *name, const char *digest, bool *moved, struct err *e)
+{
+        cleanup_image_record struct image_record r = {0};
+        if (images_get(im, name, &r, e) < 0)
+                return err_wrap(e, "%s was removed while it was pulled", name);
+        *moved = strcmp(r.digest, digest) != 0;
+        return 0;
+}
+
+int images_wait_visible(
+        struct images *im, const char *name, const char *digest, const char *id, struct err *e)
+{
+        int64_t deadline_ms = clock_mono_ms() + VISIBLE_TIMEOUT_MS;
+        for (int64_t wait_ms = VISIBLE_POLL_FIRST_MS;; wait_ms *= 2) {
+                cleanup_free char *shown = NULL;
+                if (status_or_null(im, name, &shown, NULL, e) < 0)
+                        return err_wrap(e, "cannot see whether %s has arrived", name);
+                if (shown != NULL && strcmp(shown, id) == 0)
+                        return 0;
+                bool moved = false;
+                if (still_there(im, name, digest, &moved, e) < 0)
+                        return -1;
+                if (moved)
+                        return 0;
+                if (clock_mono_ms() >= deadline_ms)
+                        return err_set(e, ERR_TIMEOUT,
+                                "containerd's CRI plugin does not show %s as %s after %d s; its "
+                                "log "
+                                "tells why (an image event that fails is tried again later)",
+                                name, id, VISIBLE_TIMEOUT_MS / 1000);
+                pause_ms(wait_ms < VISIBLE_POLL_MAX_MS ? wait_ms : VISIBLE_POLL_MAX_MS);
+        }
+}

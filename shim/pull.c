@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/pull.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "config/trust.h"
+#include "proto/cri.pb-c.h"
+#include "resolver/ref.h"
+#include "resolver/resolve.h"
+#include "shim/degrade.h"
+#include "shim/message.h"
+
+enum { ROUNDS_MAX = 3 };
+
+/* containerd: core/annotations and CRI's snapshotterFromPodSandboxConfig. */
+#define ANNOTATION_RUNTIME_HANDLER "io.containerd.cri.runtime-handler"
+
+struct pull {
+        struct pull_service *service;
+        struct proxy_call *call;
+        int64_t started_ms;
+        const struct config *config;
+        const struct config_upstream *entry;
+
+        Cri__PullImageRequest *request;
+        struct ref ref;
+        struct credentials credentials;
+        char *runtime_handler;
+        struct backend_facts backend;
+        struct order_tag *tag; /* NULL: the request names a digest */
+
+        struct registry_answer resolved; /* step 2 */
+        char *digested;                  /* name@digest */
+        char *previous;                  /* what the tag targeted when we came; NULL: nothing */
+        bool verified;                   /* by the upstream, not degraded */
+        bool removed;                    /* somebody removes the image while we pull it */
+        struct rpc_answer answer;        /* what kubelet gets */
+
+        /* for the log */
+        const char *source;
+        unsigned heads_shared_by;
+        int rounds;
+};
+
+enum step { STEP_DONE, STEP_AGAIN, STEP_FAILED };
+
+/* ---- 1. read ---- */
+
+static char *runtime_handler_of(const Cri__PullImageRequest *request)
+{
+        if (request->image->runtime_handler != NULL && *request->image->runtime_handler != '\0')
+                return mem_strdup(request->image->runtime_handler);
+        char *handler = NULL;
+        Cri__SandboxConfigView *view = cri__sandbox_config_view__unpack(
+                NULL, request->sandbox_config.len, request->sandbox_config.data);
+        for (size_t i = 0; view != NULL && i < view->n_annotations && handler == NULL; i++) {
+                const Cri__StringPair *a = view->annotations[i];
+                if (a->key != NULL && strcmp(a->key, ANNOTATION_RUNTIME_HANDLER) == 0)
+                        handler = mem_strdup_or_null(a->value);
+        }
+        if (view != NULL)
+                cri__sandbox_config_view__free_unpacked(view, NULL);
+        return handler != NULL ? handler : mem_strdup("");
+}
+
+/* Whether the request is one that we can do something for. */
+static bool read_request(struct pull *p)
+{
+        size_t size = 0;
+        const uint8_t *bytes = proxy_call_request(p->call, &size);
+        p->request = cri__pull_image_request__unpack(NULL, size, bytes);
+        if (p->request == NULL || p->request->image == NULL || p->request->image->image == NULL)
+                return false;
+        struct err unused;
+        const char *image = p->request->image->image;
+        if (ref_parse(image, strlen(image), &p->ref, &unused) < 0)
+                return false;
+        const Cri__AuthConfig *auth = p->request->auth;
+        if (auth != NULL)
+                p->credentials = (struct credentials){
+                        .username = auth->username,
+                        .password = auth->password,
+                        .auth = auth->auth,
+                        .server_address = auth->server_address,
+                        .identity_token = auth->identity_token,
+                        .registry_token = auth->registry_token,
+                };
+        p->runtime_handler = runtime_handler_of(p->request);
+        bool has_entry = false;
+        p->entry = config_upstream_for(p->config, p->ref.host, &has_entry);
+        return p->entry->mode != UPSTREAM_PASSTHROUGH;
+}
+
+/* The request as it came: containerd knows what to say to it. */
+static void forward(struct pull *p)
+{
+        struct rpc_call call = {
+                .method = proxy_call_method(p->call),
+                .cancel = proxy_call_cancel(p->call),
+        };
+        call.request = proxy_call_request(p->call, &call.request_size);
+        call.metadata = proxy_call_metadata(p->call, &call.metadata_count);
+        rpc_do(p->service->images.cri, &call, &p->answer);
+        p->source = "containerd";
+}
+
+/* ---- answers ---- */
+
+static void answer_image(struct pull *p, const char *id)
+{
+        Cri__PullImageResponse response = CRI__PULL_IMAGE_RESPONSE__INIT;
+        response.image_ref = (char *)id;
+        rpc_answer_fini(&p->answer);
+        p->answer.response = message_pack(&response.base, &p->answer.response_size);
+}
+
+static enum step answer_error(struct pull *p, const struct err *e)
+{
+        rpc_answer_fini(&p->answer);
+        p->answer.code = err_grpc_status(e->code);
+        /* kubelet knows an unavailable registry by this very prefix, of an Unknown status. */
+        p->answer.message = mem_printf("%sfailed to pull and unpack image \"%s\": %s",
+                err_try_next_source(e->code) ? "RegistryUnavailable: " : "", p->ref.text, e->msg);
+        return STEP_FAILED;
+}
+
+/* The ID that containerd answered; NULL if it makes no sense. The caller frees. */
+static char *image_ref_of(const struct rpc_answer *a)
+{
+        Cri__PullImageResponse *response =
+                cri__pull_image_response__unpack(NULL, a->response_size, a->response);
+        char *id = response == NULL ? NULL : mem_strdup_or_null(response->image_ref);
+        if (response != NULL)
+                cri__pull_image_response__free_unpacked(response, NULL);
+        return id;
+}
+
+/* ---- 2. resolve ---- */
+
+static int resolve_step(struct pull *p, struct err *e)
+{
+        struct err why;
+        p->verified =
+                resolve(p->service->resolver, p->config, &p->ref, &p->credentials,
+                        proxy_call_cancel(p->call), &p->resolved, &p->heads_shared_by, &why) == 0;
+        if (!p->verified) {
+                err_wrap(&why, "failed to resolve reference \"%s\"", p->ref.text);
+                p->resolved = (struct registry_answer){0};
+                if (degrade(&p->service->images, p->entry, &p->ref,
+                            credentials_present(&p->credentials), &why, p->resolved.digest, e) < 0)
+                        return -1;
+                log_line(LOG_LEVEL_WARNING, "degraded", "reference", p->ref.text, "digest",
+                        p->resolved.digest, "policy", "stale", "error", why.msg, NULL);
+        }
+        free(p->digested);
+        p->digested = ref_with_digest(&p->ref, p->resolved.digest);
+        return 0;
+}
+
+/* ---- 3. current? ---- */
+
+/* Is the tag's record what the upstream says? Remembers where it pointed when we came. */
+static int record_agrees(struct pull *p, bool *agrees, struct err *e)
+{
+        cleanup_image_record struct image_record record = {0};
+        *agrees = false;
+        if (images_get(&p->service->images, p->ref.text, &record, e) < 0)
+                return e->code == ERR_NOT_FOUND ? 0 : -1;
+        if (p->previous == NULL)
+                p->previous = mem_strdup(record.digest);
+        *agrees = strcmp(record.digest, p->resolved.digest) == 0;
+        return 0;
+}
+
+/* *id is set when nothing needs to be pulled. */
+static int current_step(struct pull *p, char **id, struct err *e)
+{
+        *id = NULL;
+        bool agrees = false;
+        if (record_agrees(p, &agrees, e) < 0)
+                return -1;
+        if (!agrees || *p->runtime_handler != '\0')
+                return 0;
+        return images_current(
+                &p->service->images, p->ref.text, p->digested, p->backend.snapshotter, id, e);
+}
+
+/* ---- 4. fly ---- */
+
+/* A pull that was cancelled may have finished all the same: then the tag is moved all the same. */
+static void rescue(struct pull *p)
+{
+        struct err unused;
+        cleanup_free char *id = NULL;
+        if (images_status(&p->service->images, p->digested, &id, NULL, &unused) < 0)
+                return;
+        answer_image(p, id);
+}
+
+/* The answer is containerd's, success or not. */
+static int fly(struct pull *p, struct err *e)
+{
+        char credentials[DIGEST_SHA256_SIZE + 1];
+        credentials_key(&p->credentials, credentials);
+        cleanup_upstream struct upstream *upstream = NULL;
+        if (upstream_new(p->config, p->ref.host, &upstream, e) < 0)
+                return -1;
+        struct flight flight = {
+                .pulled_name = p->digested,
+                .request = p->request,
+                .runtime_handler = p->runtime_handler,
+                .credentials_key = credentials,
+                .server_address = upstream->origin,
+        };
+        flight.metadata = proxy_call_metadata(p->call, &flight.metadata_count);
+        struct flight_result *result = NULL;
+        if (flight_run(p->service->flights, &flight, proxy_call_cancel(p->call), &result, e) < 0)
+                return -1;
+        rpc_answer_copy(&p->answer, &result->answer);
+        share_result_put(&result->shared);
+        if (p->answer.code != 0 && cancel_fired(proxy_call_cancel(p->call)))
+                rescue(p);
+        return 0;
+}
+
+/* ---- 5. settle ---- */
+
+static bool is_sandbox_image(const struct pull *p)
+{
+        return p->backend.sandbox_image != NULL &&
+               strcmp(p->backend.sandbox_image, p->ref.text) == 0;
+}
+
+/* The digest's own record bears the label too; it is there since containerd pulled it. */
+static int mark_digest(struct pull *p, struct image_record *digested, struct err *e)
+{
+        if (images_get(&p->service->images, p->digested, digested, e) < 0)
+                return err_wrap(e, "containerd has pulled %s, but now", p->digested);
+        if (digested->verified_unix_s != 0)
+                return 0;
+        return images_mark(&p->service->images, p->digested, p->resolved.digest, clock_unix_s(), e);
+}
+
+static int write_tag(struct pull *p, struct err *e)
+{
+        cleanup_image_record struct image_record digested = {0};
+        if (mark_digest(p, &digested, e) < 0)
+                return -1;
+        struct image_alias alias = {
+                .name = p->ref.text,
+                .from = &digested,
+                .verified_unix_s = clock_unix_s(),
+                .managed = !is_sandbox_image(p),
+        };
+        return images_alias(&p->service->images, &alias, e);
+}
+
+static enum step settle_in_turn(struct pull *p, struct err *e)
+{
+        cleanup_image_record struct image_record record = {0};
+        if (images_get(&p->service->images, p->ref.text, &record, e) < 0 &&
+                e->code != ERR_NOT_FOUND)
+                return STEP_FAILED;
+        switch (order_judge(p->tag, &p->resolved, record.digest)) {
+        case ORDER_ASK_AGAIN:
+                return STEP_AGAIN;
+        case ORDER_WRITE:
+                if (write_tag(p, e) < 0)
+                        return STEP_FAILED;
+                break;
+        case ORDER_NOTHING_TO_WRITE:
+                break;
+        }
+        order_confirm(p->tag, &p->resolved);
+        return STEP_DONE;
+}
+
+static enum step settle(struct pull *p, struct err *e)
+{
+        if (!p->verified) /* a degraded answer moves nothing */
+                return STEP_DONE;
+        if (p->tag == NULL) {
+                cleanup_image_record struct image_record digested = {0};
+                return mark_digest(p, &digested, e) < 0 ? STEP_FAILED : STEP_DONE;
+        }
+        order_turn_begin(p->service->order, p->tag);
+        enum step s = settle_in_turn(p, e);
+        order_turn_end(p->service->order, p->tag);
+        return s;
+}
+
+/* ---- 6. wait ---- */
+
+static enum step wait_visible(struct pull *p, struct err *e)
+{
+        cleanup_free char *id = image_ref_of(&p->answer);
+        if (id == NULL || *id == '\0') {
+                err_set(e, ERR_PROTOCOL, "containerd answered no image reference");
+                return STEP_FAILED;
+        }
+        if (images_wait_visible(&p->service->images, p->ref.text, p->resolved.digest, id, e) == 0)
+                return STEP_DONE;
+        p->removed = e->code == ERR_NOT_FOUND;
+        return p->removed ? STEP_AGAIN : STEP_FAILED;
+}
+
+/* ---- the whole ---- */
+
+static enum step attempt(struct pull *p, struct err *e)
+{
+        if (resolve_step(p, e) < 0)
+                return STEP_FAILED;
+        cleanup_free char *id = NULL;
+        if (current_step(p, &id, e) < 0)
+                return STEP_FAILED;
+        if (id != NULL) {
+                answer_image(p, id);
+                p->source = p->verified ? "current" : "stale";
+        } else {
+                p->source = "upstream";
+                if (fly(p, e) < 0)
+                        return STEP_FAILED;
+                if (p->answer.code != 0)
+                        return STEP_DONE;
+        }
+        enum step s = settle(p, e);
+        return s == STEP_DONE ? wait_visible(p, e) : s;
+}
+
+/* What the third round leaves undecided is answered as it is: the digest was the tag's during this
+ * call, and the tag names one that was resolved later or at the same time. */
+static void pull_resolved(struct pull *p)
+{
+        struct err e = {0};
+        if (backend_ask(p->service->backend, &p->backend, &e) < 0) {
+                answer_error(p, &e);
+                return;
+        }
+        if (p->ref.tag != NULL)
+                p->tag = order_enter(p->service->order, p->ref.text);
+        enum step s = STEP_AGAIN;
+        while (s == STEP_AGAIN && p->rounds < ROUNDS_MAX) {
+                p->rounds++;
+                p->removed = false;
+                s = attempt(p, &e);
+        }
+        if (s == STEP_FAILED || (s == STEP_AGAIN && p->removed))
+                answer_error(p, &e);
+}
+
+static void log_pull(const struct pull *p)
+{
+        char duration[32];
+        char shared[16];
+        char rounds[16];
+        snprintf(duration, sizeof(duration), "%" PRId64, clock_mono_ms() - p->started_ms);
+        snprintf(shared, sizeof(shared), "%u", p->heads_shared_by);
+        snprintf(rounds, sizeof(rounds), "%d", p->rounds);
+        const char *image = p->ref.text;
+        if (image == NULL && p->request != NULL && p->request->image != NULL)
+                image = p->request->image->image;
+        bool ok = p->answer.code == 0;
+        log_line(ok ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "pull", "reference", log_or(image),
+                "digest", p->resolved.digest, "previous", log_or(p->previous), "source",
+                log_or(p->source), "outcome", ok ? "ok" : "failed", "error",
+                log_or(p->answer.message), "duration_ms", duration, "heads_shared_by", shared,
+                "rounds", rounds, NULL);
+}
+
+/* With the policy "stale" an unchanged answer renews the label, now and then: each write is a
+ * transaction of containerd's database and an event. After the answer: nobody waits for it. */
+static void renew(struct pull *p)
+{
+        if (p->answer.code != 0 || !p->verified ||
+                p->entry->on_upstream_down != UPSTREAM_DOWN_STALE)
+                return;
+        struct err unused;
+        struct images *im = &p->service->images;
+        int64_t now_s = clock_unix_s();
+        if (p->tag != NULL)
+                order_turn_begin(p->service->order, p->tag);
+        cleanup_image_record struct image_record record = {0};
+        if (images_get(im, p->ref.text, &record, &unused) == 0 &&
+                strcmp(record.digest, p->resolved.digest) == 0 &&
+                now_s - record.verified_unix_s > p->entry->max_stale_s / 4 &&
+                images_mark(im, p->ref.text, record.digest, now_s, &unused) < 0)
+                log_line(LOG_LEVEL_WARNING, "label not renewed", "reference", p->ref.text, "error",
+                        unused.msg, NULL);
+        if (p->tag != NULL)
+                order_turn_end(p->service->order, p->tag);
+}
+
+static void wipe(char *secret)
+{
+        if (secret != NULL)
+                mem_wipe(secret, strlen(secret));
+}
+
+static void pull_fini(struct pull *p)
+{
+        order_leave(p->service->order, p->tag);
+        if (p->request != NULL && p->request->auth != NULL) {
+                wipe(p->request->auth->password);
+                wipe(p->request->auth->auth);
+                wipe(p->request->auth->identity_token);
+                wipe(p->request->auth->registry_token);
+        }
+        if (p->request != NULL)
+                cri__pull_image_request__free_unpacked(p->request, NULL);
+        ref_fini(&p->ref);
+        backend_facts_fini(&p->backend);
+        rpc_answer_fini(&p->answer);
+        free(p->runtime_handler);
+        free(p->digested);
+        free(p->previous);
+        config_put(p->config);
+}
+
+void pull_handle(struct proxy_call *call, void *arg)
+{
+        struct pull p = {
+                .service = arg,
+                .call = call,
+                .started_ms = clock_mono_ms(),
+                .config = config_get(),
+        };
+        if (read_request(&p))
+                pull_resolved(&p);
+        else
+                forward(&p);
+        log_pull(&p);
+        proxy_call_answer(call, &p.answer);
+        if (p.rounds > 0)
+                renew(&p);
+        pull_fini(&p);
+}
