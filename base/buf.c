@@ -79,9 +79,9 @@ void buf_printf(struct buf *b, const char *fmt, ...)
         va_copy(again, args);
         int n = vsnprintf(NULL, 0, fmt, args);
         va_end(args);
-        if (n > 0 && make_room(b, (size_t) n)) {
-                vsnprintf(b->data + b->size, (size_t) n + 1, fmt, again);
-                b->size += (size_t) n;
+        if (n > 0 && make_room(b, (size_t)n)) {
+                vsnprintf(b->data + b->size, (size_t)n + 1, fmt, again);
+                b->size += (size_t)n;
         }
         va_end(again);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A growable byte buffer with a cap. Whatever comes off a socket goes into one: it never grows past
- * max_bytes, and an append that would is remembered (`overflow`) instead of done, so that a chain of
- * appends needs one check at its end. The bytes are always followed by a NUL that is not counted.
- * One owner, one thread.
+ * max_bytes, and an append that would is remembered (`overflow`) instead of done, so that a chain
+ * of appends needs one check at its end. The bytes are always followed by a NUL that is not
+ * counted. One owner, one thread.
  */
 #ifndef CRI_RESOLVED_BUF_H
 #define CRI_RESOLVED_BUF_H
@@ -35,7 +35,7 @@ void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(print
 /* The content as a string; "" while empty. Valid until the next change. */
 const char *buf_str(const struct buf *b);
 
-#define cleanup_buf cleanup(buf_fini)
+#define cleanup_buf        cleanup(buf_fini)
 #define cleanup_buf_secret cleanup(buf_fini_secret)
 
 #endif

@@ -13,7 +13,7 @@ static inline int64_t clock_read_ns(clockid_t id)
 {
         struct timespec t;
         clock_gettime(id, &t);
-        return (int64_t) t.tv_sec * 1000000000 + t.tv_nsec;
+        return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 static inline int64_t clock_mono_ns(void)
@@ -28,7 +28,7 @@ static inline int64_t clock_mono_ms(void)
 
 static inline int64_t clock_unix_s(void)
 {
-        return (int64_t) time(NULL);
+        return (int64_t)time(NULL);
 }
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Content digests (OCI image-spec, descriptor.md "Digests") and SHA-256, the only user of libcrypto.
- * Pure; usable from any thread.
+ * Content digests (OCI image-spec, descriptor.md "Digests") and SHA-256, the only user of
+ * libcrypto. Pure; usable from any thread.
  */
 #ifndef CRI_RESOLVED_DIGEST_H
 #define CRI_RESOLVED_DIGEST_H

@@ -25,9 +25,9 @@ int err_set_at(struct err *e, enum err_code code, int sys, const char *where, co
         va_start(args, fmt);
         int n = vsnprintf(e->msg, sizeof(e->msg), fmt, args);
         va_end(args);
-        if (sys != 0 && n >= 0 && (size_t) n < sizeof(e->msg)) {
+        if (sys != 0 && n >= 0 && (size_t)n < sizeof(e->msg)) {
                 char text[128];
-                snprintf(e->msg + n, sizeof(e->msg) - (size_t) n, ": %s",
+                snprintf(e->msg + n, sizeof(e->msg) - (size_t)n, ": %s",
                         strerror_r(sys, text, sizeof(text)));
         }
         return -1;
@@ -41,8 +41,16 @@ int err_wrap(struct err *e, const char *fmt, ...)
         va_start(args, fmt);
         int n = vsnprintf(e->msg, sizeof(e->msg), fmt, args);
         va_end(args);
-        if (n >= 0 && (size_t) n < sizeof(e->msg))
-                snprintf(e->msg + n, sizeof(e->msg) - (size_t) n, ": %s", was);
+        if (n < 0 || (size_t)n >= sizeof(e->msg))
+                return -1;
+        /* What does not fit is cut off: the context matters more than the end of the cause. */
+        const char *parts[] = {": ", was};
+        char *at = e->msg + n;
+        for (size_t i = 0; i < 2; i++) {
+                size_t size = strnlen(parts[i], (size_t)(e->msg + sizeof(e->msg) - 1 - at));
+                at = mempcpy(at, parts[i], size);
+        }
+        *at = '\0';
         return -1;
 }
 

@@ -28,7 +28,7 @@ struct err {
         char msg[1024];
 };
 
-#define ERR_MUST_CHECK __attribute__((warn_unused_result))
+#define ERR_MUST_CHECK   __attribute__((warn_unused_result))
 #define ERR_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
 /* Originates an error; replaces whatever e held. Returns -1. */

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#define cleanup(f) __attribute__((cleanup(f)))
+#define cleanup(f)   __attribute__((cleanup(f)))
 #define cleanup_free cleanup(mem_free_at)
 
 /* Empties an owning pointer and returns what it held. */
@@ -34,7 +34,7 @@
 
 static inline void mem_free_at(void *p)
 {
-        free(*(void **) p);
+        free(*(void **)p);
 }
 
 /* All of these end the process when memory is gone. mem_zalloc returns zeroed memory. */

@@ -21,7 +21,8 @@
 
 enum share_join { SHARE_JOIN_RUNNING, SHARE_JOIN_NEXT };
 
-/* What a job yields. Counted: members hold a reference each. The owner embeds it as first member. */
+/* What a job yields. Counted: members hold a reference each. The owner embeds it as first member.
+ */
 struct share_result {
         atomic_uint references;
         void (*free)(struct share_result *r);
@@ -41,10 +42,21 @@ void share_group_free(struct share_group *g); /* no member may be left; accepts 
 /*
  * Joins or does the work under `key` and returns 0 with a reference in *out (the caller's, put it).
  * `caller` is the caller's own token: when it fires, a member that only waits returns -1 with
- * ERR_CANCELLED at once; the member that does the work returns its result all the same.
- * `arg` must live until the return; whose work and arg are used is unspecified among the members.
+ * ERR_CANCELLED at once; the member that does the work returns its result all the same, but is not
+ * counted in `members` any more. `arg` must live until the return; whose work and arg are used is
+ * unspecified among the members. At most one job per key runs at a time: whoever finds one whose
+ * token has fired waits for the next, whatever `join` says. The work may call share_run itself, in
+ * this group (under another key) or another, with the job's token as its caller's.
  */
 int share_run(struct share_group *g, const char *key, enum share_join join, share_work_fn work,
         void *arg, struct cancel *caller, struct share_result **out, struct err *e) ERR_MUST_CHECK;
+
+/* How many callers want the job that runs under `key`, and the one that waits. A view of a moment:
+ * for tests and figures, not for decisions. */
+struct share_count {
+        unsigned running;
+        unsigned waiting;
+};
+struct share_count share_count_of(struct share_group *g, const char *key);
 
 #endif
