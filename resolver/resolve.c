@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "resolver/resolve.h"
+
+#include <string.h>
+
+#include "base/share.h"
+#include "config/trust.h"
+
+struct resolver {
+        struct registry *registry;
+        struct share_group *group;
+};
+
+struct resolver *resolver_new(void)
+{
+        struct resolver *rs = mem_zalloc(sizeof(*rs));
+        rs->registry = registry_new();
+        rs->group = share_group_new();
+        return rs;
+}
+
+void resolver_free(struct resolver *rs)
+{
+        if (rs == NULL)
+                return;
+        share_group_free(rs->group);
+        registry_free(rs->registry);
+        free(rs);
+}
+
+/* What one question brought: an answer, or why there is none. */
+struct outcome {
+        struct share_result shared;
+        bool ok;
+        struct registry_answer answer;
+        struct err err;
+};
+
+struct work {
+        struct registry *registry;
+        struct registry_query query;
+};
+
+static void outcome_free(struct share_result *r)
+{
+        free(r);
+}
+
+static struct share_result *ask(void *arg, struct cancel *cancel)
+{
+        struct work *work = arg;
+        struct outcome *o = mem_zalloc(sizeof(*o));
+        share_result_init(&o->shared, outcome_free);
+        work->query.cancel = cancel;
+        o->ok = registry_resolve(work->registry, &work->query, &o->answer, &o->err) == 0;
+        return &o->shared;
+}
+
+int resolve(struct resolver *rs, const struct config *c, const struct ref *r,
+        const struct credentials *credentials, struct cancel *cancel, struct registry_answer *a,
+        unsigned *members, struct err *e)
+{
+        *members = 0;
+        cleanup_upstream struct upstream *upstream = NULL;
+        if (upstream_new(c, r->host, &upstream, e) < 0)
+                return -1;
+        struct work work = {
+                .registry = rs->registry,
+                .query =
+                        {
+                                .upstream = upstream,
+                                .credentials = credentials,
+                                .repository = r->repository,
+                                .reference = r->tag != NULL ? r->tag : r->digest,
+                                .timeout_ms = c->timeout_ms,
+                                .budget_ms = c->budget_ms,
+                                .token_reuse_ms = c->token_reuse_ms,
+                        },
+        };
+        char who[DIGEST_SHA256_SIZE + 1];
+        credentials_key(credentials, who);
+        cleanup_free char *key = mem_printf("%s\n%s\n%s", upstream->base_url, r->text, who);
+        struct share_result *shared = NULL;
+        if (share_run(rs->group, key, SHARE_JOIN_NEXT, ask, &work, cancel, &shared, e) < 0)
+                return -1;
+        const struct outcome *o = (const struct outcome *)shared;
+        *members = shared->members;
+        *a = o->answer;
+        int result = o->ok ? 0 : -1;
+        if (!o->ok)
+                *e = o->err;
+        share_result_put(shared);
+        return result;
+}
