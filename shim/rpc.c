@@ -3,27 +3,22 @@
 
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/grpc.h>
-#include <grpc/grpc_security.h>
 #include <string.h>
 
 #include "base/mem.h"
-
-enum {
-        METADATA_BYTES_MAX = 1 << 20, /* the default turns a 9 KB status message into an error */
-        BACKOFF_FIRST_MS = 100,
-        BACKOFF_MAX_MS = 500, /* containerd is back: so are we, within a second */
-};
+#include "shim/rpc_connection.h"
 
 #define NAMESPACE_KEY   "containerd-namespace"
 #define NAMESPACE_VALUE "k8s.io"
 #define DETAILS_KEY     "grpc-status-details-bin"
 
 struct rpc {
-        grpc_channel *channel;
+        struct rpc_target *target;
 };
 
 /* One call under way, and all that gRPC writes into. */
 struct exchange {
+        struct rpc_connection *connection;
         grpc_completion_queue *queue;
         grpc_call *call;
         grpc_metadata *metadata;
@@ -67,33 +62,8 @@ void rpc_answer_copy(struct rpc_answer *to, const struct rpc_answer *from)
 
 struct rpc *rpc_new(const char *target)
 {
-        grpc_init();
-        grpc_arg args[] = {
-                {.type = GRPC_ARG_INTEGER,
-                        .key = GRPC_ARG_MAX_METADATA_SIZE,
-                        .value.integer = METADATA_BYTES_MAX},
-                {.type = GRPC_ARG_INTEGER,
-                        .key = GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
-                        .value.integer = -1},
-                {.type = GRPC_ARG_INTEGER,
-                        .key = GRPC_ARG_MAX_SEND_MESSAGE_LENGTH,
-                        .value.integer = -1},
-                {.type = GRPC_ARG_INTEGER, .key = GRPC_ARG_ENABLE_RETRIES, .value.integer = 0},
-                {.type = GRPC_ARG_INTEGER,
-                        .key = GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS,
-                        .value.integer = BACKOFF_FIRST_MS},
-                {.type = GRPC_ARG_INTEGER,
-                        .key = GRPC_ARG_MIN_RECONNECT_BACKOFF_MS,
-                        .value.integer = BACKOFF_FIRST_MS},
-                {.type = GRPC_ARG_INTEGER,
-                        .key = GRPC_ARG_MAX_RECONNECT_BACKOFF_MS,
-                        .value.integer = BACKOFF_MAX_MS},
-        };
-        grpc_channel_args all = {.num_args = sizeof(args) / sizeof(args[0]), .args = args};
-        grpc_channel_credentials *plain = grpc_insecure_credentials_create();
         struct rpc *r = mem_zalloc(sizeof(*r));
-        r->channel = grpc_channel_create(target, plain, &all);
-        grpc_channel_credentials_release(plain);
+        r->target = rpc_target_new(target);
         return r;
 }
 
@@ -101,9 +71,8 @@ void rpc_free(struct rpc *r)
 {
         if (r == NULL)
                 return;
-        grpc_channel_destroy(r->channel);
+        rpc_target_free(r->target);
         free(r);
-        grpc_shutdown();
 }
 
 static gpr_timespec deadline_of(int64_t timeout_ms)
@@ -141,13 +110,13 @@ static size_t fill_metadata(grpc_metadata *out, const struct rpc_call *call)
         return n;
 }
 
-static grpc_call *new_call(struct rpc *r, const struct rpc_call *call, grpc_completion_queue *queue)
+static void open_call(struct exchange *x, const struct rpc_call *call)
 {
         grpc_slice method = grpc_slice_from_copied_string(call->method);
-        grpc_call *c = grpc_channel_create_call(r->channel, NULL, GRPC_PROPAGATE_DEFAULTS, queue,
-                method, NULL, deadline_of(call->timeout_ms), NULL);
+        x->queue = grpc_completion_queue_create_for_pluck(NULL);
+        x->call = rpc_connection_call(
+                x->connection, x->queue, method, NULL, deadline_of(call->timeout_ms));
         grpc_slice_unref(method);
-        return c;
 }
 
 /* The whole unary call in one batch. */
@@ -220,6 +189,8 @@ static void read_answer(const struct exchange *x, struct rpc_answer *a)
                                 x->trailing.metadata[i].value, &a->details_size);
         if (a->code == GRPC_STATUS_OK)
                 read_response(x, a);
+        if (a->code == GRPC_STATUS_UNAVAILABLE)
+                rpc_connection_retire(x->connection);
         if (a->code == GRPC_STATUS_OK && a->response == NULL) {
                 a->code = GRPC_STATUS_INTERNAL;
                 a->message = mem_strdup("the backend answered OK without a message");
@@ -246,27 +217,36 @@ static void exchange_fini(struct exchange *x, size_t metadata_count)
         grpc_call_unref(x->call);
         grpc_completion_queue_shutdown(x->queue);
         grpc_completion_queue_destroy(x->queue);
+        rpc_connection_put(x->connection);
+}
+
+static void run(struct exchange *x, const struct rpc_call *call, struct rpc_answer *a)
+{
+        open_call(x, call);
+        x->metadata = mem_zalloc((call->metadata_count + 1) * sizeof(grpc_metadata));
+        grpc_metadata_array_init(&x->initial);
+        grpc_metadata_array_init(&x->trailing);
+        size_t metadata_count = fill_metadata(x->metadata, call);
+        grpc_slice request = secret_slice(call->request, call->request_size);
+        x->request = grpc_raw_byte_buffer_create(&request, 1);
+        grpc_slice_unref(request);
+        struct cancel_hook hook;
+        cancel_hook(call->cancel, &hook, wake_call, x->call);
+        start(x, metadata_count);
+        cancel_unhook(call->cancel, &hook);
+        read_answer(x, a);
+        exchange_fini(x, metadata_count);
 }
 
 void rpc_do(struct rpc *r, const struct rpc_call *call, struct rpc_answer *a)
 {
-        struct exchange x = {
-                .queue = grpc_completion_queue_create_for_pluck(NULL),
-                .metadata = mem_zalloc((call->metadata_count + 1) * sizeof(grpc_metadata)),
-                .message = grpc_empty_slice(),
-        };
+        struct err e;
+        struct exchange x = {.message = grpc_empty_slice()};
         *a = (struct rpc_answer){0};
-        x.call = new_call(r, call, x.queue);
-        grpc_metadata_array_init(&x.initial);
-        grpc_metadata_array_init(&x.trailing);
-        size_t metadata_count = fill_metadata(x.metadata, call);
-        grpc_slice request = secret_slice(call->request, call->request_size);
-        x.request = grpc_raw_byte_buffer_create(&request, 1);
-        grpc_slice_unref(request);
-        struct cancel_hook hook;
-        cancel_hook(call->cancel, &hook, wake_call, x.call);
-        start(&x, metadata_count);
-        cancel_unhook(call->cancel, &hook);
-        read_answer(&x, a);
-        exchange_fini(&x, metadata_count);
+        if (rpc_connection_get(r->target, &x.connection, &e) < 0) {
+                a->code = err_grpc_status(e.code);
+                a->message = mem_strdup(e.msg);
+                return;
+        }
+        run(&x, call, a);
 }
