@@ -28,7 +28,7 @@ import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path[0] = str(ROOT)  # modules are tests.integration.test_x, wherever this was called from
+sys.path.insert(0, str(ROOT))  # modules are tests.integration.test_x, wherever this was called from
 
 from tests.integration.harness import sweep  # noqa: E402
 
@@ -49,8 +49,9 @@ class Job:
         folder = pathlib.Path(tempfile.mkdtemp(prefix="crj-"))
         started = time.monotonic()
         try:
-            code = self._run_in(folder)
-            self._count(folder, code)
+            self._count(folder, self._run_in(folder))
+        except OSError as error:
+            self.fail(f"could not be run: {error}")
         finally:
             self.seconds = time.monotonic() - started
             sweep.sweep(folder)
