@@ -13,6 +13,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum err_code {
         ERR_NONE = 0,
 #define ERR(name, grpc, exit, label, next, text) ERR_##name,
@@ -47,5 +51,9 @@ const char *err_text(enum err_code code);
 int err_grpc_status(enum err_code code);
 int err_exit_code(enum err_code code);
 bool err_try_next_source(enum err_code code);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -55,5 +55,6 @@ static inline void mem_free_secret_at(char **s)
 {
         mem_free_secret(*s);
 }
+#define cleanup_secret cleanup(mem_free_secret_at)
 
 #endif

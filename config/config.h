@@ -26,8 +26,10 @@ struct config_header {
 
 /* One [upstream."host"] table, or what the defaults give for a host without one. */
 struct config_upstream {
-        char *host;   /* as in references: "ghcr.io", "docker.io", "localhost:5000"; "" for the default entry */
-        char *server; /* base URL without /v2, e.g. "https://registry-1.docker.io"; NULL: https://<host> */
+        char *host;   /* as in references: "ghcr.io", "docker.io", "localhost:5000"; "" for the
+                         default entry */
+        char *server; /* base URL without /v2, e.g. "https://registry-1.docker.io"; NULL:
+                         https://<host> */
         enum upstream_mode mode;
         char *ca_file;     /* PEM; NULL: the system's */
         char *client_cert; /* PEM; NULL: none; client_key goes with it */
@@ -35,6 +37,7 @@ struct config_upstream {
         bool skip_verify;
         struct config_header *headers;
         size_t header_count;
+        bool has_trust; /* whether the table has any of the keys from server to headers */
         enum upstream_down on_upstream_down;
         int64_t max_stale_s;
         bool degraded_without_authorisation;
@@ -46,11 +49,13 @@ struct config {
         size_t listen_count;
         uint32_t listen_mode; /* 0660 */
         int64_t listen_gid;   /* -1: leave */
-        char **allow_groups;  /* peers: root, and members of these (by primary or supplementary gid) */
+        char **allow_groups;  /* peers: root, and members of these (by primary or supplementary gid)
+                               */
         size_t allow_group_count;
         char *backend;    /* "unix:///run/containerd/containerd.sock": CRI */
         char *containerd; /* its API socket; equal to backend when the key is empty */
-        char *certs_dir;  /* containerd's config_path; NULL: ask containerd, else /etc/containerd/certs.d */
+        char *certs_dir;  /* containerd's config_path; NULL: ask containerd, else
+                             /etc/containerd/certs.d */
         int64_t backend_wait_ms;
         /* [resolve] */
         int64_t timeout_ms;
@@ -62,21 +67,24 @@ struct config {
         /* [upstream."..."] */
         struct config_upstream *upstreams;
         size_t upstream_count;
-        struct config_upstream upstream_default; /* the [resolve] policy keys, and [upstream.default] */
+        struct config_upstream upstream_default; /* the [resolve] policy keys, and
+                                                  * [upstream.default] over them */
 };
 
 /* path NULL: defaults. A path that does not exist is an error. Errors name file, line, key, what is
  * allowed, and for an unknown key the nearest known one. */
 int config_load(const char *path, struct config **out, struct err *e) ERR_MUST_CHECK;
 
-/* Every reload compares: keys that need a restart are named in *note (caller frees; NULL if none). */
+/* Every reload compares: keys that need a restart are named in *note (caller frees; NULL if none).
+ */
 void config_publish(struct config *c, char **note); /* takes the reference */
-const struct config *config_get(void);             /* a reference on the current snapshot */
-void config_put(const struct config *c);           /* accepts NULL */
+const struct config *config_get(void);              /* a reference on the current snapshot */
+void config_put(const struct config *c);            /* accepts NULL */
 DEFINE_CLEANUP(const struct config, config_put)
 #define cleanup_config cleanup(config_put_at)
 
-/* The entry for a reference's host: exact, else the default one (has_entry false). Borrowed from c. */
+/* The entry for a reference's host: exact, else the default one (has_entry false). Borrowed from c.
+ */
 const struct config_upstream *config_upstream_for(
         const struct config *c, const char *host, bool *has_entry);
 

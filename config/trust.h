@@ -18,8 +18,10 @@
 
 struct upstream {
         char *host;     /* of the reference */
-        char *base_url; /* up to and including the API root, no slash at its end: "https://ghcr.io/v2" */
-        char *origin;   /* "https://ghcr.io": what AuthConfig.server_address is compared with and set to */
+        char *base_url; /* up to and including the API root, no slash at its end:
+                           "https://ghcr.io/v2" */
+        char *origin; /* "https://ghcr.io": what AuthConfig.server_address is compared with and set
+                         to */
         char **ca_files;
         size_t ca_file_count;
         char *client_cert;
@@ -32,8 +34,8 @@ struct upstream {
         char *username, *password, *identity_token;
 };
 
-int upstream_new(const struct config *c, const char *host, struct upstream **out, struct err *e)
-        ERR_MUST_CHECK;
+int upstream_new(const struct config *c, const char *host, struct upstream **out,
+        struct err *e) ERR_MUST_CHECK;
 void upstream_free(struct upstream *u); /* accepts NULL */
 DEFINE_CLEANUP(struct upstream, upstream_free)
 #define cleanup_upstream cleanup(upstream_free_at)

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+
+static int cannot_read(const char *path, int number, struct err *e)
+{
+        return err_set_at(e, ERR_CONFIG, number, __func__, "cannot read %s", path);
+}
+
+/* O_NONBLOCK: a FIFO in the place of a file must not hold us up. */
+static int open_file(const char *path)
+{
+        return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+}
+
+static int read_all(int fd, const char *path, struct buf *b, struct err *e)
+{
+        char piece[4096];
+        ssize_t n = 0;
+        while ((n = read(fd, piece, sizeof(piece))) > 0)
+                buf_append(b, piece, (size_t)n);
+        int number = errno;
+        mem_wipe(piece, sizeof(piece));
+        if (n < 0)
+                return cannot_read(path, number, e);
+        if (b->overflow)
+                return err_set(e, ERR_TOO_LARGE, "%s is larger than %zu bytes", path, b->max_bytes);
+        return 0;
+}
+
+int file_read(const char *path, size_t max_bytes, char **out, size_t *size, struct err *e)
+{
+        *out = NULL;
+        int fd = open_file(path);
+        if (fd < 0)
+                return cannot_read(path, errno, e);
+        cleanup_buf_secret struct buf b;
+        buf_init(&b, max_bytes);
+        int status = read_all(fd, path, &b, e);
+        close(fd);
+        if (status < 0)
+                return -1;
+        if (size != NULL)
+                *size = b.size;
+        *out = b.data != NULL ? take(&b.data) : mem_strdup("");
+        return 0;
+}
+
+int file_check(const char *path, struct err *e)
+{
+        char byte;
+        int fd = open_file(path);
+        if (fd < 0)
+                return cannot_read(path, errno, e);
+        int status = read(fd, &byte, 1) < 0 ? cannot_read(path, errno, e) : 0;
+        close(fd);
+        return status;
+}

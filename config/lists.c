@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config/lists.h"
+
+#include <string.h>
+
+void strings_add(struct strings *list, const char *s)
+{
+        list->items = mem_resize(list->items, (list->count + 1) * sizeof(*list->items));
+        list->items[list->count++] = mem_strdup(s);
+}
+
+void strings_clear(struct strings *list)
+{
+        for (size_t i = 0; i < list->count; i++)
+                free(list->items[i]);
+        free(list->items);
+        *list = (struct strings){0};
+}
+
+bool strings_equal(const struct strings *a, const struct strings *b)
+{
+        if (a->count != b->count)
+                return false;
+        for (size_t i = 0; i < a->count; i++)
+                if (strcmp(a->items[i], b->items[i]) != 0)
+                        return false;
+        return true;
+}
+
+void headers_add(struct headers *list, const char *name, const char *value)
+{
+        list->items = mem_resize(list->items, (list->count + 1) * sizeof(*list->items));
+        list->items[list->count++] =
+                (struct config_header){.name = mem_strdup(name), .value = mem_strdup(value)};
+}
+
+void headers_clear(struct headers *list)
+{
+        for (size_t i = 0; i < list->count; i++) {
+                free(list->items[i].name);
+                mem_free_secret(list->items[i].value);
+        }
+        free(list->items);
+        *list = (struct headers){0};
+}
+
+bool headers_equal(const struct headers *a, const struct headers *b)
+{
+        if (a->count != b->count)
+                return false;
+        for (size_t i = 0; i < a->count; i++)
+                if (strcmp(a->items[i].name, b->items[i].name) != 0 ||
+                        strcmp(a->items[i].value, b->items[i].value) != 0)
+                        return false;
+        return true;
+}
+
+bool header_name_valid(const char *s)
+{
+        static const char token[] = "!#$%&'*+-.^_`|~0123456789"
+                                    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+        return s[0] != '\0' && s[strspn(s, token)] == '\0';
+}
+
+bool header_value_valid(const char *s)
+{
+        for (; *s != '\0'; s++)
+                if (((unsigned char)*s < ' ' && *s != '\t') || *s == 0x7f)
+                        return false;
+        return true;
+}

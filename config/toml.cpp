@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define TOML_EXCEPTIONS 0
+#include <toml++/toml.h>
+
+#include "config/toml.h"
+
+#include <algorithm>
+#include <exception>
+#include <string>
+#include <string_view>
+
+namespace
+{
+
+json_t *value_of(const toml::node &node);
+
+json_t *object_of(const toml::table &table)
+{
+        json_t *object = json_object();
+        for (auto &&[key, node] : table)
+                json_object_set_new(object, std::string(key.str()).c_str(), value_of(node));
+        return object;
+}
+
+json_t *array_of(const toml::array &array)
+{
+        json_t *list = json_array();
+        for (auto &&node : array)
+                json_array_append_new(list, value_of(node));
+        return list;
+}
+
+json_t *value_of(const toml::node &node)
+{
+        if (const auto *table = node.as_table())
+                return object_of(*table);
+        if (const auto *array = node.as_array())
+                return array_of(*array);
+        if (const auto *string = node.as_string())
+                return json_stringn((*string)->data(), (*string)->size());
+        if (const auto *boolean = node.as_boolean())
+                return json_boolean(boolean->get());
+        if (const auto *integer = node.as_integer())
+                return json_integer(integer->get());
+        /* JSON has no infinity: json_real refuses it, and null says "of no use" as well. */
+        if (const auto *real = node.as_floating_point())
+                if (json_t *number = json_real(real->get()))
+                        return number;
+        return json_null();
+}
+
+json_t *lines_of(const toml::table &table)
+{
+        json_t *lines = json_object();
+        for (auto &&[key, node] : table) {
+                json_t *entry = json_array();
+                json_array_append_new(entry, json_integer(key.source().begin.line));
+                const auto *below = node.as_table();
+                json_array_append_new(entry, below != nullptr ? lines_of(*below) : json_null());
+                json_object_set_new(lines, std::string(key.str()).c_str(), entry);
+        }
+        return lines;
+}
+
+int syntax_error(const toml::parse_error &error, const char *name, struct err *e)
+{
+        /* What the library says of the text may quote it, from ", saw" on: a secret perhaps. */
+        std::string_view what = error.description();
+        const auto &at = error.source().begin;
+        return err_set(e, ERR_CONFIG, "%s:%u:%u: %.*s", name, static_cast<unsigned>(at.line),
+                static_cast<unsigned>(at.column),
+                static_cast<int>(std::min(what.find(", saw"), what.size())), what.data());
+}
+
+} // namespace
+
+int toml_parse(const char *text, size_t size, const char *name, json_t **values, json_t **lines,
+        struct err *e)
+{
+        *values = nullptr;
+        if (lines != nullptr)
+                *lines = nullptr;
+        try {
+                toml::parse_result result = toml::parse(std::string_view(text, size));
+                if (!result)
+                        return syntax_error(result.error(), name, e);
+                *values = object_of(result.table());
+                if (lines != nullptr)
+                        *lines = lines_of(result.table());
+                return 0;
+        } catch (const std::exception &problem) {
+                return err_set(e, ERR_CONFIG, "%s: %s", name, problem.what());
+        }
+}
