@@ -12,6 +12,7 @@ sys.path[0] = str(ROOT)
 
 from tests.integration.harness import (Containerd, Crictl, Daemon, Folder, Forwarder, Images,  # noqa: E402
                                        Registry, run_pod)
+from tests.integration.harness.isolate import only_loopback  # noqa: E402
 from tests.integration.harness.sweep import processes_of  # noqa: E402
 
 IMAGE = "ghcr.io/shop/web:stable"
@@ -142,6 +143,7 @@ def story(tell, folder):
 
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    only_loopback()
     print(styled("A tag has moved, and the node does not notice", "1"))
     tell = Teller()
     with Folder() as folder:

@@ -3,7 +3,8 @@
 """Runs the tests: tests/run.py [lint] [unit] [integration [NAME...]]
 
 Every cmocka program and every Python module is a process of its own, in a process group and a temp
-folder of its own, with a time-out. A module says at its top level what it needs, as plain constants:
+folder of its own, with a time-out; an integration module also in a network namespace of its own, in
+which there is only loopback. A module says at its top level what it needs, as plain constants:
 
     CONTAINERDS = ("1.6", "1.7", "2")   one process for each; CRI_RESOLVED_CONTAINERD names it
     TIMEOUT_S = 300                     instead of 240
@@ -30,7 +31,7 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # modules are tests.integration.test_x, wherever this was called from
 
-from tests.integration.harness import sweep  # noqa: E402
+from tests.integration.harness import isolate, sweep  # noqa: E402
 
 JOBS = int(os.environ.get("CRI_RESOLVED_JOBS", "4"))  # the tests mostly wait
 DEFAULT_TIMEOUT_S = 240
@@ -240,6 +241,8 @@ def main(arguments):
 def run_module(name):
     """In the child: one module's tests, their result in the file that the parent reads."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by the runner: too late"))
+    if name.startswith("tests.integration."):
+        isolate.only_loopback()
     suite = unittest.defaultTestLoader.loadTestsFromName(name)
     result = unittest.TextTestRunner(verbosity=2).run(suite)
     bad = {str(getattr(test, "test_case", test)) for test, _ in result.failures + result.errors}
