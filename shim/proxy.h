@@ -18,7 +18,8 @@
 struct proxy;
 struct proxy_call;
 
-/* Runs on a thread of its own; must call proxy_call_answer exactly once, as its last act on the call. */
+/* Runs on a thread of its own; must call proxy_call_answer exactly once, as its last act on the
+ * call. */
 typedef void (*proxy_handler_fn)(struct proxy_call *call, void *arg);
 
 struct proxy_method {
@@ -27,22 +28,25 @@ struct proxy_method {
 };
 
 struct proxy_options {
-        const char *backend;      /* "unix:///..." */
-        int64_t backend_wait_ms;  /* how long calls wait for a backend that was never there */
+        const char *backend;     /* "unix:///..." */
+        int64_t backend_wait_ms; /* how long calls wait for a backend that was never there */
         const struct proxy_method *methods; /* ends with path NULL; borrowed for ever */
         void *handler_arg;
-        const uint32_t *allow_gids; /* peers besides root: with one of these as primary or supplementary group */
+        const uint32_t *allow_gids; /* peers besides root: with one of these as primary or
+                                       supplementary group */
         size_t allow_gid_count;
 };
 struct proxy *proxy_new(const struct proxy_options *o);
 
-/* Listens on a Unix socket path (mode, and gid unless -1). A stale socket file is replaced; one that
- * somebody serves is an error (two daemons never share a socket). Or takes an inherited descriptor. */
-int proxy_listen_unix(struct proxy *p, const char *path, uint32_t mode, int64_t gid, struct err *e)
-        ERR_MUST_CHECK;
+/* Listens on a Unix socket path (mode, and gid unless -1). A stale socket file is replaced; one
+ * that somebody serves is an error (two daemons never share a socket). Or takes an inherited
+ * descriptor. */
+int proxy_listen_unix(struct proxy *p, const char *path, uint32_t mode, int64_t gid,
+        struct err *e) ERR_MUST_CHECK;
 int proxy_listen_fd(struct proxy *p, int fd, struct err *e) ERR_MUST_CHECK;
 
-int proxy_start(struct proxy *p, struct err *e) ERR_MUST_CHECK; /* starts accept and queue threads */
+int proxy_start(
+        struct proxy *p, struct err *e) ERR_MUST_CHECK; /* starts accept and queue threads */
 /* Stops accepting; waits until running calls have ended, at most grace_ms, then cancels them. */
 void proxy_stop(struct proxy *p, int64_t grace_ms);
 void proxy_free(struct proxy *p);
