@@ -9,11 +9,11 @@
 #include <strings.h>
 
 #include "base/clock.h"
+#include "resolver/http_response.h"
 #include "resolver/proxy_rule.h"
 
 enum {
         HEADERS_MAX_BYTES = 64 * 1024,
-        AUTHENTICATE_MAX = 16,
         REFUSAL_MAX_BYTES = 1024 * 1024, /* of a body that nobody reads: then the connection goes */
         CA_MAX_BYTES = 8 * 1024 * 1024,
         IDLE_MAX = 32,
@@ -251,61 +251,6 @@ static char *connection_key(const struct exchange *x)
         return mem_strdup(buf_str(&key));
 }
 
-static void keep_first(char **slot, const char *value, size_t size)
-{
-        if (*slot == NULL)
-                *slot = mem_strndup(value, size);
-}
-
-static void keep_authenticate(struct http_response *r, const char *value, size_t size)
-{
-        if (r->www_authenticate_count == AUTHENTICATE_MAX)
-                return;
-        r->www_authenticate =
-                mem_resize(r->www_authenticate, (r->www_authenticate_count + 1) * sizeof(char *));
-        r->www_authenticate[r->www_authenticate_count++] = mem_strndup(value, size);
-}
-
-static void keep_header(struct http_response *r, const char *line, size_t size)
-{
-        const char *colon = memchr(line, ':', size);
-        if (colon == NULL)
-                return;
-        size_t name = (size_t)(colon - line);
-        const char *value = colon + 1;
-        size_t left = size - name - 1;
-        while (left > 0 && (*value == ' ' || *value == '\t'))
-                value++, left--;
-        while (left > 0 && strchr(" \t\r\n", value[left - 1]) != NULL)
-                left--;
-        const struct {
-                const char *name;
-                char **slot;
-        } kept[] = {
-                {"location", &r->location},
-                {"docker-content-digest", &r->docker_content_digest},
-                {"content-type", &r->content_type},
-                {"retry-after", &r->retry_after},
-                {"warning", &r->warning},
-        };
-        for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
-                if (strlen(kept[i].name) == name && strncasecmp(line, kept[i].name, name) == 0)
-                        keep_first(kept[i].slot, value, left);
-        if (name == strlen("www-authenticate") && strncasecmp(line, "www-authenticate", name) == 0)
-                keep_authenticate(r, value, left);
-}
-
-/* A status line: the headers of an interim answer before it do not count. */
-static void begin_answer(struct http_response *r, const char *line, size_t size)
-{
-        struct buf body = r->body;
-        r->body = (struct buf){0};
-        http_response_fini(r);
-        r->body = body;
-        const char *space = memchr(line, ' ', size);
-        r->status = space == NULL ? 0 : atoi(space + 1); /* curl ends it with CR, LF or NUL */
-}
-
 static size_t on_header(char *data, size_t one, size_t size, void *arg)
 {
         (void)one;
@@ -316,9 +261,9 @@ static size_t on_header(char *data, size_t one, size_t size, void *arg)
                 return 0;
         }
         if (size > 5 && memcmp(data, "HTTP/", 5) == 0)
-                begin_answer(x->response, data, size);
+                http_response_begin(x->response, data, size);
         else
-                keep_header(x->response, data, size);
+                http_response_header(x->response, data, size);
         return size;
 }
 
@@ -337,20 +282,6 @@ static size_t on_body(char *data, size_t one, size_t size, void *arg)
         }
         x->body_left = x->body_bytes > REFUSAL_MAX_BYTES;
         return x->body_left ? 0 : size;
-}
-
-void http_response_fini(struct http_response *r)
-{
-        buf_fini_secret(&r->body); /* may be a token */
-        free(r->location);
-        free(r->docker_content_digest);
-        free(r->content_type);
-        free(r->retry_after);
-        free(r->warning);
-        for (size_t i = 0; i < r->www_authenticate_count; i++)
-                free(r->www_authenticate[i]);
-        free(r->www_authenticate);
-        *r = (struct http_response){0};
 }
 
 static int read_pem(const char *path, struct buf *into, struct err *e)

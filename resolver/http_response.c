@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "resolver/http_response.h"
+
+#include <string.h>
+#include <strings.h>
+
+enum { AUTHENTICATE_MAX = 16 };
+
+static void keep_first(char **slot, const char *value, size_t size)
+{
+        if (*slot == NULL)
+                *slot = mem_strndup(value, size);
+}
+
+static void keep_authenticate(struct http_response *r, const char *value, size_t size)
+{
+        if (r->www_authenticate_count == AUTHENTICATE_MAX)
+                return;
+        r->www_authenticate =
+                mem_resize(r->www_authenticate, (r->www_authenticate_count + 1) * sizeof(char *));
+        r->www_authenticate[r->www_authenticate_count++] = mem_strndup(value, size);
+}
+
+void http_response_header(struct http_response *r, const char *line, size_t size)
+{
+        const char *colon = memchr(line, ':', size);
+        if (colon == NULL)
+                return;
+        size_t name = (size_t)(colon - line);
+        const char *value = colon + 1;
+        size_t left = size - name - 1;
+        while (left > 0 && (*value == ' ' || *value == '\t'))
+                value++, left--;
+        while (left > 0 && strchr(" \t\r\n", value[left - 1]) != NULL)
+                left--;
+        const struct {
+                const char *name;
+                char **slot;
+        } kept[] = {
+                {"location", &r->location},
+                {"docker-content-digest", &r->docker_content_digest},
+                {"content-type", &r->content_type},
+                {"retry-after", &r->retry_after},
+                {"warning", &r->warning},
+        };
+        for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+                if (strlen(kept[i].name) == name && strncasecmp(line, kept[i].name, name) == 0)
+                        keep_first(kept[i].slot, value, left);
+        if (name == strlen("www-authenticate") && strncasecmp(line, "www-authenticate", name) == 0)
+                keep_authenticate(r, value, left);
+}
+
+void http_response_begin(struct http_response *r, const char *line, size_t size)
+{
+        struct buf body = r->body;
+        r->body = (struct buf){0};
+        http_response_fini(r);
+        r->body = body;
+        const char *space = memchr(line, ' ', size);
+        r->status = space == NULL ? 0 : atoi(space + 1); /* curl ends it with CR, LF or NUL */
+}
+
+void http_response_fini(struct http_response *r)
+{
+        buf_fini_secret(&r->body); /* may be a token */
+        free(r->location);
+        free(r->docker_content_digest);
+        free(r->content_type);
+        free(r->retry_after);
+        free(r->warning);
+        for (size_t i = 0; i < r->www_authenticate_count; i++)
+                free(r->www_authenticate[i]);
+        free(r->www_authenticate);
+        *r = (struct http_response){0};
+}
