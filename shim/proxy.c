@@ -95,10 +95,16 @@ static const struct proxy_method *find_method(const struct proxy *p, grpc_slice 
         return NULL;
 }
 
+static bool wait_is_over(const struct proxy *p)
+{
+        return p->backend_reached || clock_mono_ms() >= p->wait_until_ms ||
+               atomic_load_explicit(&p->stopping, memory_order_relaxed);
+}
+
 /* True when the backend is there, or the call need not wait for it any more. */
 static bool may_begin(struct proxy *p)
 {
-        if (p->backend_reached || clock_mono_ms() >= p->wait_until_ms)
+        if (wait_is_over(p))
                 return true;
         struct err e;
         struct rpc_connection *connection = NULL;
@@ -158,7 +164,7 @@ static void retry_backend(struct proxy *p)
         rpc_connection_put(connection);
         p->next_try_ms = clock_mono_ms() + BACKEND_RETRY_MS;
         p->backend_reached = p->backend_reached || reached;
-        if (!reached && clock_mono_ms() < p->wait_until_ms)
+        if (!wait_is_over(p))
                 return;
         while (p->waiting.first != NULL) { /* without a backend they fail now, each in its way */
                 struct proxy_call *c = p->waiting.first;
@@ -304,6 +310,7 @@ void proxy_stop(struct proxy *p, int64_t grace_ms)
         if (!p->started)
                 return;
         p->started = false;
+        atomic_store_explicit(&p->stopping, true, memory_order_relaxed);
         proxy_tag_release(&p->shut);
         grpc_server_shutdown_and_notify(p->server, p->queue, &p->shut);
         if (!wait_shut(p, grace_ms))

@@ -105,6 +105,7 @@ struct proxy {
         int64_t wait_until_ms; /* for a backend that was never there */
         int64_t next_try_ms;
         bool backend_reached;
+        atomic_bool stopping;      /* proxy_stop's: nobody waits for the backend any more */
         struct proxy_list waiting; /* for the backend */
         struct proxy_list held;    /* for more to send, see proxy_pass.c */
         unsigned events_since_flush;
