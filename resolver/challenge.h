@@ -23,8 +23,8 @@ struct challenge {
 /* One header value that may hold several challenges; call again for each header line: a better
  * challenge replaces a worse one in *c (zeroed by the caller before the first). ERR_PROTOCOL when a
  * header does not parse. */
-int challenge_parse(const char *value, size_t size, struct challenge *c, struct err *e)
-        ERR_MUST_CHECK;
+int challenge_parse(
+        const char *value, size_t size, struct challenge *c, struct err *e) ERR_MUST_CHECK;
 void challenge_fini(struct challenge *c);
 #define cleanup_challenge cleanup(challenge_fini)
 

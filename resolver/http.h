@@ -41,12 +41,12 @@ struct http_request {
 struct http_response {
         int status;
         struct buf body;
-        char *location;              /* NULL if absent, and so on */
+        char *location; /* NULL if absent, and so on */
         char *docker_content_digest;
         char *content_type;
         char *retry_after;
         char *warning;
-        char **www_authenticate;     /* one per header line */
+        char **www_authenticate; /* one per header line */
         size_t www_authenticate_count;
 };
 void http_response_fini(struct http_response *r);
@@ -57,9 +57,9 @@ struct http_pool *http_pool_new(void); /* call once, before threads start: initi
 void http_pool_free(struct http_pool *p);
 
 /*
- * 0 with any HTTP status; -1 with ERR_UNREACHABLE (name, connection, TLS; the message says which and
- * to where), ERR_TIMEOUT, ERR_CANCELLED, ERR_TOO_LARGE, ERR_PROTOCOL (not HTTP, headers over 64 KiB
- * in all).
+ * 0 with any HTTP status; -1 with ERR_UNREACHABLE (name, connection, TLS; the message says which
+ * and to where), ERR_TIMEOUT, ERR_CANCELLED, ERR_TOO_LARGE, ERR_PROTOCOL (not HTTP, headers over 64
+ * KiB in all).
  */
 int http_do(struct http_pool *p, const struct http_request *q, struct http_response *r,
         struct err *e) ERR_MUST_CHECK;

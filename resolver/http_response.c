@@ -57,7 +57,7 @@ void http_response_begin(struct http_response *r, const char *line, size_t size)
         http_response_fini(r);
         r->body = body;
         const char *space = memchr(line, ' ', size);
-        r->status = space == NULL ? 0 : atoi(space + 1); /* curl ends it with CR, LF or NUL */
+        r->status = space == NULL ? 0 : (int)strtol(space + 1, NULL, 10);
 }
 
 void http_response_fini(struct http_response *r)

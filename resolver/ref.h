@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Image references by the distribution grammar (github.com/distribution/reference, ParseDockerRef as
- * containerd's CRI plugin uses it): docker.io and library/ are filled in, neither tag nor digest
+ * Image references by the distribution grammar (github.com/distribution/reference, ParseDockerRef
+ * as containerd's CRI plugin uses it): docker.io and library/ are filled in, neither tag nor digest
  * means :latest, and a tag beside a digest is dropped. Pure.
  */
 #ifndef CRI_RESOLVED_REF_H

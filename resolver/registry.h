@@ -47,8 +47,8 @@ struct registry_query {
 
 struct registry_answer {
         char digest[DIGEST_MAX];
-        /* The interval in which the upstream said so, on the monotonic clock: from before the request
-         * that was answered was sent until after its answer had arrived. */
+        /* The interval in which the upstream said so, on the monotonic clock: from before the
+         * request that was answered was sent until after its answer had arrived. */
         int64_t sent_ns;
         int64_t answered_ns;
 };
@@ -58,7 +58,7 @@ struct registry_answer {
  * 429 past the budget; ERR_UPSTREAM 5xx; ERR_PROTOCOL an answer that lies; and those of http_do.
  * A digest reference that is answered with another digest is ERR_PROTOCOL.
  */
-int registry_resolve(struct registry *r, const struct registry_query *q,
-        struct registry_answer *a, struct err *e) ERR_MUST_CHECK;
+int registry_resolve(struct registry *r, const struct registry_query *q, struct registry_answer *a,
+        struct err *e) ERR_MUST_CHECK;
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tag to digest at the true upstream, once for many: requests with the same (reference, credentials)
- * share one HEAD, but only one that was sent after they arrived. Safe from any thread; blocks.
+ * Tag to digest at the true upstream, once for many: requests with the same (reference,
+ * credentials) share one HEAD, but only one that was sent after they arrived. Safe from any thread;
+ * blocks.
  */
 #ifndef CRI_RESOLVED_RESOLVE_H
 #define CRI_RESOLVED_RESOLVE_H
