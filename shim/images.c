@@ -265,8 +265,12 @@ int images_mark(struct images *im, const char *name, const char *digest, int64_t
         verified.key = IMAGES_LABEL_VERIFIED;
         verified.value = text;
         Containerd__Label *labels[] = {&verified};
+        /* 1.7 and later read the target before they look at the mask, and crash when there is none.
+         */
+        Containerd__Descriptor unused_target = CONTAINERD__DESCRIPTOR__INIT;
         Containerd__Image image = CONTAINERD__IMAGE__INIT;
         image.name = (char *)name;
+        image.target = &unused_target;
         image.labels = labels;
         image.n_labels = 1;
         char *paths[] = {"labels." IMAGES_LABEL_VERIFIED};

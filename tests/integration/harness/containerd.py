@@ -229,7 +229,8 @@ class Containerd:
     def set_label(self, name, key, value):
         """Sets one label of an image record."""
         self.call("/containerd.services.images.v1.Images/Update",
-                  encode([(1, [(1, name), (2, {key: value})]), (2, [(1, f"labels.{key}")])]))
+                  # an empty target: 1.7 and later crash without one, whatever the mask says
+                  encode([(1, [(1, name), (2, {key: value}), (3, [])]), (2, [(1, f"labels.{key}")])]))
 
     def delete_image(self, name):
         """Deletes one name of the store (not the image's other names), synchronously."""
