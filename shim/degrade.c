@@ -30,6 +30,10 @@ static int last_verified(struct images *im, const struct config_upstream *policy
                 return refuse(why, e,
                         "on_upstream_down = \"stale\", but what is here was never verified by us");
         int64_t age_s = clock_unix_s() - record.verified_unix_s;
+        if (age_s < 0) /* a clock was wrong; such an answer must not last until the time has come */
+                return refuse(why, e,
+                        "on_upstream_down = \"stale\", but what is here was verified in the "
+                        "future");
         if (age_s > policy->max_stale_s) {
                 char reason[160];
                 snprintf(reason, sizeof(reason),

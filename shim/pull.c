@@ -15,7 +15,7 @@
 #include "shim/degrade.h"
 #include "shim/message.h"
 
-enum { ROUNDS_MAX = 3 };
+enum { ROUNDS_MAX = 4 };
 
 /* containerd: core/annotations and CRI's snapshotterFromPodSandboxConfig. */
 #define ANNOTATION_RUNTIME_HANDLER "io.containerd.cri.runtime-handler"
@@ -260,6 +260,22 @@ static int write_tag(struct pull *p, struct err *e)
         return images_alias(&p->service->images, &alias, e);
 }
 
+/* In the turn nobody else writes: if the upstream still says what we pulled, it says so later than
+ * all that was written. The last round ends here, so that overlapping answers alone cannot fail a
+ * pull. */
+static bool still_so(struct pull *p)
+{
+        struct err unused;
+        struct registry_answer again;
+        if (p->rounds < ROUNDS_MAX ||
+                resolve(p->service->resolver, p->config, &p->ref, &p->credentials,
+                        proxy_call_cancel(p->call), &again, &p->heads_shared_by, &unused) < 0 ||
+                strcmp(again.digest, p->resolved.digest) != 0)
+                return false;
+        p->resolved = again;
+        return true;
+}
+
 static enum step settle_in_turn(struct pull *p, struct err *e)
 {
         cleanup_image_record struct image_record record = {0};
@@ -268,7 +284,9 @@ static enum step settle_in_turn(struct pull *p, struct err *e)
                 return STEP_FAILED;
         switch (order_judge(p->tag, &p->resolved, record.digest)) {
         case ORDER_ASK_AGAIN:
-                return STEP_AGAIN;
+                if (!still_so(p))
+                        return STEP_AGAIN;
+                __attribute__((fallthrough));
         case ORDER_WRITE:
                 if (write_tag(p, e) < 0)
                         return STEP_FAILED;
@@ -332,8 +350,6 @@ static enum step attempt(struct pull *p, struct err *e)
         return s == STEP_DONE ? wait_visible(p, e) : s;
 }
 
-/* What the third round leaves undecided is answered as it is: the digest was the tag's during this
- * call, and the tag names one that was resolved later or at the same time. */
 static void pull_resolved(struct pull *p)
 {
         struct err e = {0};
@@ -349,7 +365,10 @@ static void pull_resolved(struct pull *p)
                 p->removed = false;
                 s = attempt(p, &e);
         }
-        if (s == STEP_FAILED || (s == STEP_AGAIN && p->removed))
+        if (s == STEP_AGAIN && !p->removed) /* the tag may name an older digest than ours */
+                err_set(&e, ERR_UPSTREAM, "the tag was moved in each of %d rounds: ask again",
+                        p->rounds);
+        if (s != STEP_DONE)
                 answer_error(p, &e);
 }
 

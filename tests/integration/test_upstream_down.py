@@ -14,6 +14,7 @@ LABEL = "cri-resolved/verified"
 CREDENTIALS = auth_config(username="ann", password="word-of-ann")
 NOT_HERE = 'on_upstream_down = "stale", but the image is not here'
 NEVER_VERIFIED = 'on_upstream_down = "stale", but what is here was never verified by us'
+IN_THE_FUTURE = 'on_upstream_down = "stale", but what is here was verified in the future'
 TOO_OLD = 'on_upstream_down = "stale", but what is here was verified 36[67]\\d s ago and max_stale is 3600 s'
 UNCHECKED = ("on_upstream_down is not applied to a request with credentials: nobody can check them now; "
              "see degraded_without_authorisation")
@@ -176,7 +177,7 @@ class Stale(DownCase):
         name, digest, now = self.image, self.target(), int(time.time())
         for words in ("", " ", name, f"{name} {digest}", f"{name} {digest} ", f"{name} {digest} soon",
                       f"{name} {digest} {now}x", f"{name} {digest} -{now}", f"{name}  {digest} {now}",
-                      f"{name} {digest} {now} more", f"{name} {digest} " + "9" * 40, f"{name} {digest} 0"):
+                      f"{name} {digest} {now} more", f"{name} {digest} 0"):
             with self.subTest(words):
                 self.containerd.set_label(self.image, LABEL, words)
                 self.line.cut()
@@ -185,9 +186,11 @@ class Stale(DownCase):
     def test_label_from_the_future(self):
         """A clock that was wrong must not make an answer last for ever."""
         self.pulled()
-        self.set_label(age_s=-7200)
         self.line.cut()
-        self.assert_unavailable()
+        for seconds in (str(int(time.time()) + 7200), "9" * 40):
+            with self.subTest(seconds):
+                self.containerd.set_label(self.image, LABEL, f"{self.image} {self.target()} {seconds}")
+                self.assert_unavailable(reason=IN_THE_FUTURE)
 
     def test_not_found_is_an_answer(self):
         digest, _ = self.pulled()
