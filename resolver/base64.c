@@ -20,8 +20,12 @@ char *base64_encode(const void *data, size_t size)
                 bits |= have > 2 ? in[i + 2] : 0;
                 *to++ = alphabet[bits >> 18 & 63];
                 *to++ = alphabet[bits >> 12 & 63];
-                *to++ = have > 1 ? alphabet[bits >> 6 & 63] : '=';
-                *to++ = have > 2 ? alphabet[bits & 63] : '=';
+                to[0] = to[1] = '=';
+                if (have > 1)
+                        to[0] = alphabet[bits >> 6 & 63];
+                if (have > 2)
+                        to[1] = alphabet[bits & 63];
+                to += 2;
         }
         return out;
 }
