@@ -2,12 +2,16 @@
 /*
  * What is needed to talk to one registry as containerd itself would: address, trust, headers.
  *
- * Taken from our own [upstream] entry where there is one; else from containerd's
- * certs.d/<host>/hosts.toml (its `server` and the keys beside it, never its mirrors; containerd:
- * core/remotes/docker/config/hosts.go), read again when the file changed; and from the 1.x
- * `registry.configs` that the running containerd reports (trust_set_legacy). docker.io is
- * registry-1.docker.io; loopback hosts speak plain HTTP unless told otherwise.
- * Safe from any thread.
+ * Taken from our own [upstream."<host>"] where it has any of the keys from server to headers; else
+ * from [upstream."default"] by the same rule; else from containerd's certs.d/<host>/hosts.toml (its
+ * `server` and the keys beside it, never its mirrors; containerd: core/remotes/docker/config/
+ * hosts.go), which is read anew each time: that takes some ten microseconds. The directories are
+ * shim.certs_dir, else what the running containerd 1.x reports (trust_set_legacy), else containerd
+ * 2's default. A 1.x without config_path reads no certs.d: then its `registry.configs` count. A
+ * hosts.toml that containerd would discard is discarded here too, without a word.
+ *
+ * docker.io is registry-1.docker.io. Loopback hosts without a `server` speak HTTPS without
+ * verification at no port or 443, else HTTP. Safe from any thread.
  */
 #ifndef CRI_RESOLVED_TRUST_H
 #define CRI_RESOLVED_TRUST_H
@@ -17,11 +21,11 @@
 #include "config/config.h"
 
 struct upstream {
-        char *host;     /* of the reference */
-        char *base_url; /* up to and including the API root, no slash at its end:
-                           "https://ghcr.io/v2" */
-        char *origin; /* "https://ghcr.io": what AuthConfig.server_address is compared with and set
-                         to */
+        char *host; /* of the reference */
+        /* Up to and including the API root, no slash at its end: "https://ghcr.io/v2". */
+        char *base_url;
+        /* "https://ghcr.io": what AuthConfig.server_address is compared with and set to. */
+        char *origin;
         char **ca_files;
         size_t ca_file_count;
         char *client_cert;
@@ -29,11 +33,13 @@ struct upstream {
         bool skip_verify;
         struct config_header *headers;
         size_t header_count;
-        /* Credentials that containerd's own 1.x configuration holds for this host; NULL: none. They
-         * count only for a request that brings none, as in containerd. Secrets. */
-        char *username, *password, *identity_token;
+        /* Credentials that containerd's own 1.x configuration holds for this server; NULL: none.
+         * They count only for a request that brings none, as in containerd, and have AuthConfig's
+         * meaning and order: username, identity_token, auth (base64). Secrets. */
+        char *username, *password, *identity_token, *auth;
 };
 
+/* ERR_CONFIG if a file of certs.d is there but cannot be read: containerd fails the pull then. */
 int upstream_new(const struct config *c, const char *host, struct upstream **out,
         struct err *e) ERR_MUST_CHECK;
 void upstream_free(struct upstream *u); /* accepts NULL */

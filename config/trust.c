@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config/trust.h"
+
+#include <string.h>
+
+#include "config/hosts.h"
+#include "config/legacy.h"
+#include "config/lists.h"
+#include "config/url.h"
+
+/* containerd 2's default config_path. */
+static const char default_certs_dirs[] = "/etc/containerd/certs.d:/etc/docker/certs.d";
+
+_Static_assert(offsetof(struct upstream, ca_file_count) ==
+                       offsetof(struct upstream, ca_files) + sizeof(char **),
+        "ca_files is a struct strings");
+_Static_assert(offsetof(struct upstream, header_count) ==
+                       offsetof(struct upstream, headers) + sizeof(struct config_header *),
+        "headers is a struct headers");
+
+static struct strings *ca_files_of(struct upstream *u)
+{
+        return (struct strings *)&u->ca_files;
+}
+
+static struct headers *headers_of(struct upstream *u)
+{
+        return (struct headers *)&u->headers;
+}
+
+void upstream_free(struct upstream *u)
+{
+        if (u == NULL)
+                return;
+        free(u->host);
+        free(u->base_url);
+        free(u->origin);
+        strings_clear(ca_files_of(u));
+        free(u->client_cert);
+        free(u->client_key);
+        headers_clear(headers_of(u));
+        mem_free_secret(u->username);
+        mem_free_secret(u->password);
+        mem_free_secret(u->auth);
+        mem_free_secret(u->identity_token);
+        free(u);
+}
+
+void trust_set_legacy(const json_t *registry)
+{
+        legacy_set(registry);
+}
+
+static void set_server(
+        struct upstream *u, const char *scheme, const char *authority, const char *path)
+{
+        u->origin = mem_printf("%s://%s", scheme, authority);
+        u->base_url = mem_printf("%s%s", u->origin, path);
+}
+
+/* Where a host without a `server` is (hosts.go, ConfigureHosts). Loopback hosts show no certificate
+ * that anybody has to trust. */
+static void set_default_server(struct upstream *u)
+{
+        const char *port = url_host_port(u->host);
+        if (strcmp(u->host, "docker.io") == 0) {
+                set_server(u, "https", "registry-1.docker.io", "/v2");
+        } else if (!url_host_is_loopback(u->host)) {
+                set_server(u, "https", u->host, "/v2");
+        } else {
+                bool tls = port[0] == '\0' || strcmp(port, "443") == 0;
+                set_server(u, tls ? "https" : "http", u->host, "/v2");
+                u->skip_verify = u->skip_verify || strcmp(port, "80") != 0;
+        }
+}
+
+static void from_entry(struct upstream *u, const struct config_upstream *entry)
+{
+        u->skip_verify = entry->skip_verify;
+        if (entry->ca_file != NULL)
+                strings_add(ca_files_of(u), entry->ca_file);
+        u->client_cert = mem_strdup_or_null(entry->client_cert);
+        u->client_key = mem_strdup_or_null(entry->client_key);
+        for (size_t i = 0; i < entry->header_count; i++)
+                headers_add(headers_of(u), entry->headers[i].name, entry->headers[i].value);
+        if (entry->server == NULL) {
+                set_default_server(u);
+                return;
+        }
+        cleanup_url struct url server = {0};
+        url_parse(entry->server, &server); /* has been checked when it was loaded */
+        cleanup_free char *path = mem_printf("%s/v2", server.path);
+        set_server(u, server.scheme, server.authority, path);
+}
+
+/* Moves what certs.d says into u. */
+static int from_certs_dirs(struct upstream *u, const char *dirs, struct err *e)
+{
+        cleanup_hosts struct hosts h = {0};
+        if (hosts_load(dirs, u->host, &h, e) < 0)
+                return err_wrap(e, "registry configuration of %s", u->host);
+        *ca_files_of(u) = h.ca_files;
+        h.ca_files = (struct strings){0};
+        *headers_of(u) = h.headers;
+        h.headers = (struct headers){0};
+        u->client_cert = take(&h.client_cert);
+        u->client_key = take(&h.client_key);
+        u->skip_verify = h.skip_verify;
+        if (h.has_server)
+                set_server(u, h.server.scheme, h.server.authority, h.server.path);
+        else
+                set_default_server(u);
+        return 0;
+}
+
+/* What 1.x says in `registry.configs.<server>.tls`; it reads that without a config_path only. */
+static void add_legacy_tls(struct upstream *u, struct legacy *l)
+{
+        if (l->ca_file != NULL)
+                strings_add(ca_files_of(u), l->ca_file);
+        u->client_cert = take(&l->client_cert);
+        u->client_key = take(&l->client_key);
+        u->skip_verify = u->skip_verify || l->skip_verify;
+}
+
+static void add_legacy(struct upstream *u, bool with_tls, bool with_headers)
+{
+        cleanup_legacy struct legacy l = {0};
+        legacy_get(strstr(u->origin, "://") + strlen("://"), &l);
+        u->username = take(&l.username);
+        u->password = take(&l.password);
+        u->auth = take(&l.auth);
+        u->identity_token = take(&l.identity_token);
+        if (with_tls)
+                add_legacy_tls(u, &l);
+        for (size_t i = 0; with_headers && i < l.headers.count; i++)
+                headers_add(headers_of(u), l.headers.items[i].name, l.headers.items[i].value);
+}
+
+/* As containerd reaches the host: through certs.d, or 1.x without a config_path. */
+static int as_containerd(struct upstream *u, const struct config *c, struct err *e)
+{
+        cleanup_free char *reported = NULL;
+        const char *dirs = c->certs_dir;
+        if (dirs == NULL)
+                dirs = legacy_config_path(&reported) ? reported : default_certs_dirs;
+        if (dirs[0] == '\0')
+                set_default_server(u);
+        else if (from_certs_dirs(u, dirs, e) < 0)
+                return -1;
+        add_legacy(u, dirs[0] == '\0', true);
+        return 0;
+}
+
+int upstream_new(const struct config *c, const char *host, struct upstream **out, struct err *e)
+{
+        bool has_entry = false;
+        const struct config_upstream *entry = config_upstream_for(c, host, &has_entry);
+        cleanup_upstream struct upstream *u = mem_zalloc(sizeof(*u));
+        *out = NULL;
+        u->host = mem_strdup(host);
+        if (!entry->has_trust)
+                entry = &c->upstream_default;
+        if (entry->has_trust) {
+                from_entry(u, entry);
+                add_legacy(u, false, false);
+        } else if (as_containerd(u, c, e) < 0) {
+                return -1;
+        }
+        *out = take(&u);
+        return 0;
+}
