@@ -23,6 +23,7 @@ enum { GRPC_OK = 0, GRPC_NOT_FOUND = 5, GRPC_ALREADY_EXISTS = 6, GRPC_UNAVAILABL
 
 #define IMAGES_SERVICE "/containerd.services.images.v1.Images/"
 #define LABEL_MANAGED  "io.cri-containerd.image"
+#define LABEL_PINNED   "io.cri-containerd.pinned"
 
 /* One call: packs, asks, unpacks into *response (NULL: not wanted). *code is the gRPC status. */
 static int ask(struct rpc *rpc, const char *method, const ProtobufCMessage *request,
@@ -257,14 +258,14 @@ int images_alias(struct images *im, const struct image_alias *a, struct err *e)
         return 0;
 }
 
-int images_mark(struct images *im, const char *name, const char *digest, int64_t verified_unix_s,
-        struct err *e)
+/* One label of a record, and nothing else. */
+static int set_label(struct images *im, const char *name, const char *key, const char *value,
+        int *code, struct err *e)
 {
-        cleanup_free char *text = verified_label(name, digest, verified_unix_s);
-        Containerd__Label verified = CONTAINERD__LABEL__INIT;
-        verified.key = IMAGES_LABEL_VERIFIED;
-        verified.value = text;
-        Containerd__Label *labels[] = {&verified};
+        Containerd__Label label = CONTAINERD__LABEL__INIT;
+        label.key = (char *)key;
+        label.value = (char *)value;
+        Containerd__Label *labels[] = {&label};
         /* 1.7 and later read the target before they look at the mask, and crash when there is none.
          */
         Containerd__Descriptor unused_target = CONTAINERD__DESCRIPTOR__INIT;
@@ -273,11 +274,31 @@ int images_mark(struct images *im, const char *name, const char *digest, int64_t
         image.target = &unused_target;
         image.labels = labels;
         image.n_labels = 1;
-        char *paths[] = {"labels." IMAGES_LABEL_VERIFIED};
+        cleanup_free char *path = mem_printf("labels.%s", key);
+        return update(im, &image, &path, 1, code, e);
+}
+
+int images_mark(struct images *im, const char *name, const char *digest, int64_t verified_unix_s,
+        struct err *e)
+{
+        cleanup_free char *text = verified_label(name, digest, verified_unix_s);
         int code;
-        if (update(im, &image, paths, 1, &code, e) < 0)
+        if (set_label(im, name, IMAGES_LABEL_VERIFIED, text, &code, e) < 0)
                 return err_wrap(e, "cannot label %s as verified", name);
         return 0;
+}
+
+int images_pin_alike(struct images *im, const char *tagged, const char *digested, struct err *e)
+{
+        cleanup_image_record struct image_record r = {0};
+        if (images_get(im, tagged, &r, e) < 0)
+                return e->code == ERR_NOT_FOUND ? 0 : -1;
+        const char *pinned = label_of(r.answer->image, LABEL_PINNED);
+        int code = 0;
+        if (pinned == NULL || set_label(im, digested, LABEL_PINNED, pinned, &code, e) == 0 ||
+                code == GRPC_NOT_FOUND)
+                return 0;
+        return err_wrap(e, "cannot pin %s as %s is", digested, tagged);
 }
 
 static void pause_ms(int64_t ms)

@@ -70,6 +70,12 @@ int images_alias(struct images *im, const struct image_alias *a, struct err *e) 
 int images_mark(struct images *im, const char *name, const char *digest, int64_t verified_unix_s,
         struct err *e) ERR_MUST_CHECK;
 
+/* Pins `digested` if containerd has pinned `tagged`: of a native pull of its sandbox image it pins
+ * all names, but of a pull by digest it cannot tell. Names that have gone meanwhile are no error.
+ */
+int images_pin_alike(
+        struct images *im, const char *tagged, const char *digested, struct err *e) ERR_MUST_CHECK;
+
 /* Waits until CRI shows `id` under `name`, or the store's record of `name` has left `digest`; error
  * after 10 s, and ERR_NOT_FOUND when the name has been removed meanwhile. CRI follows the store by
  * events, and kubelet asks it right after the pull. */

@@ -68,13 +68,26 @@ static char *runtime_handler_of(const Cri__PullImageRequest *request)
         return handler != NULL ? handler : mem_strdup("");
 }
 
+/* False when there is a NUL in the name: as a C string it would be another image's. */
+static bool name_is_text(const uint8_t *request, size_t size)
+{
+        Cri__PullImageNameView *view = cri__pull_image_name_view__unpack(NULL, size, request);
+        if (view == NULL)
+                return false;
+        bool text = view->image != NULL && view->image->image.len != 0 &&
+                    memchr(view->image->image.data, '\0', view->image->image.len) == NULL;
+        cri__pull_image_name_view__free_unpacked(view, NULL);
+        return text;
+}
+
 /* Whether the request is one that we can do something for. */
 static bool read_request(struct pull *p)
 {
         size_t size = 0;
         const uint8_t *bytes = proxy_call_request(p->call, &size);
         p->request = cri__pull_image_request__unpack(NULL, size, bytes);
-        if (p->request == NULL || p->request->image == NULL || p->request->image->image == NULL)
+        if (p->request == NULL || p->request->image == NULL || p->request->image->image == NULL ||
+                !name_is_text(bytes, size))
                 return false;
         struct err unused;
         const char *image = p->request->image->image;
@@ -321,8 +334,10 @@ static enum step wait_visible(struct pull *p, struct err *e)
                 err_set(e, ERR_PROTOCOL, "containerd answered no image reference");
                 return STEP_FAILED;
         }
-        if (images_wait_visible(&p->service->images, p->ref.text, p->resolved.digest, id, e) == 0)
-                return STEP_DONE;
+        struct images *im = &p->service->images;
+        if (images_wait_visible(im, p->ref.text, p->resolved.digest, id, e) == 0)
+                return images_pin_alike(im, p->ref.text, p->digested, e) < 0 ? STEP_FAILED
+                                                                             : STEP_DONE;
         p->removed = e->code == ERR_NOT_FOUND;
         return p->removed ? STEP_AGAIN : STEP_FAILED;
 }

@@ -54,6 +54,8 @@ def setUpModule():
 class Case(unittest.TestCase):
     """What the tests share. A failure prints the daemon's and containerd's last lines."""
 
+    maxDiff = None
+
     def setUp(self):
         self.registry, self.containerd, self.images = stage.registry, stage.containerd, stage.images
         self.ours, self.native, self.cri, self.native_cri = stage.ours, stage.native, stage.cri, stage.native_cri
@@ -193,7 +195,7 @@ class Parity(Case):
         self.assertTrue(said[2].isdigit())
 
     def test_what_does_not_parse_gets_the_words_of_containerd(self):
-        for reference in ("UPPER/case:v", "ghcr.io/a//b", "ghcr.io/a:b:c", "-"):
+        for reference in ("ghcr.io/UPPER/case:v", "ghcr.io/a//b", "ghcr.io/a:b:c", "-"):
             with self.subTest(reference):
                 native = self.refused(grpc.StatusCode.UNKNOWN, reference, cri=self.native_cri)
                 self.assertEqual(native, self.refused(grpc.StatusCode.UNKNOWN, reference))
