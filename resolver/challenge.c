@@ -176,8 +176,8 @@ static int read_parameters(struct cursor *c, struct challenge *into, struct err 
                 if (n == PARAMETERS_MAX)
                         return err_set(e, ERR_PROTOCOL, "WWW-Authenticate: more than %d parameters",
                                 PARAMETERS_MAX);
-                skip_spaces(c);
-                if (c->at < c->end && *c->at != ',')
+                /* Some registries leave the comma out. */
+                if (c->at < c->end && *c->at != ',' && !is_space(*c->at))
                         return err_set(
                                 e, ERR_PROTOCOL, "WWW-Authenticate: no comma after a parameter");
                 skip_commas(c);
