@@ -119,7 +119,7 @@ def through_us(tell, parts, two):
         pull_and_run(tell, Crictl(folder, containerd.socket, image_socket=daemon.socket), TWO)
         tell.say("What cri-resolved says about that pull:")
         tell.output(last_pull(daemon.log()))
-        tell.command(f"crictl inspecti {IMAGE} | jq .status.repoDigests")
+        tell.command(f"crictl inspecti {IMAGE} | jq -r .status.repoDigests[]")
         digests = Crictl(folder, daemon.socket).image(IMAGE)["repoDigests"]
         tell.output("\n".join(digests))
         if f"ghcr.io/{REPO}@{two}" not in digests:
