@@ -8,17 +8,40 @@
 #include <exception>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace
 {
+
+struct member {
+        const toml::key *key;
+        const toml::node *node;
+};
+
+/* In the order of the file, which the library does not keep: messages then name the first fault. */
+std::vector<member> members_of(const toml::table &table)
+{
+        std::vector<member> members;
+        for (auto &&[key, node] : table)
+                members.push_back({&key, &node});
+        std::sort(members.begin(), members.end(), [](const member &a, const member &b) {
+                return a.key->source().begin < b.key->source().begin;
+        });
+        return members;
+}
+
+void set(json_t *object, const toml::key &key, json_t *value)
+{
+        json_object_set_new(object, std::string(key.str()).c_str(), value);
+}
 
 json_t *value_of(const toml::node &node);
 
 json_t *object_of(const toml::table &table)
 {
         json_t *object = json_object();
-        for (auto &&[key, node] : table)
-                json_object_set_new(object, std::string(key.str()).c_str(), value_of(node));
+        for (const member &m : members_of(table))
+                set(object, *m.key, value_of(*m.node));
         return object;
 }
 
@@ -52,12 +75,12 @@ json_t *value_of(const toml::node &node)
 json_t *lines_of(const toml::table &table)
 {
         json_t *lines = json_object();
-        for (auto &&[key, node] : table) {
+        for (const member &m : members_of(table)) {
+                const auto *below = m.node->as_table();
                 json_t *entry = json_array();
-                json_array_append_new(entry, json_integer(key.source().begin.line));
-                const auto *below = node.as_table();
+                json_array_append_new(entry, json_integer(m.key->source().begin.line));
                 json_array_append_new(entry, below != nullptr ? lines_of(*below) : json_null());
-                json_object_set_new(lines, std::string(key.str()).c_str(), entry);
+                set(lines, *m.key, entry);
         }
         return lines;
 }

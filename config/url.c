@@ -83,11 +83,9 @@ bool url_host_valid(const char *s)
 
 char *url_host_normalise(const char *s)
 {
-        char *host = mem_strdup(s);
+        char *host = mem_strdup(strcasecmp(s, "index.docker.io") == 0 ? "docker.io" : s);
         for (char *c = host; *c != '\0'; c++)
                 *c = (char)tolower((unsigned char)*c);
-        if (strcmp(host, "index.docker.io") == 0)
-                strcpy(host, "docker.io");
         return host;
 }
 
