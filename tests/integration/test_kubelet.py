@@ -9,12 +9,16 @@ import unittest
 import grpc
 
 from tests.fake import kubelet as fake
-from tests.integration.harness import Containerd, Daemon, Folder, Images, Registry
+from tests.fake.grpc_gate import GrpcGate
+from tests.fake.registry_client import FakeRegistry
+from tests.integration.harness import Containerd, Daemon, Folder, Images, Registry, wait_until
 from tests.integration.harness.parts import ROOT, environment
+from tests.integration.harness.wire import decode, encode
 
 CONTAINERDS = ("1.6", "1.7", "2")
 HOST, PRIVATE = "registry.example", "private.example"
 RIGHT = {"username": "ann", "password": "right-secret"}
+PULL = "/runtime.v1.ImageService/PullImage"
 WRONG = {"username": "ann", "password": "wrong-secret"}
 OTHER = {"username": "bob", "password": "no-such-user"}
 
@@ -152,6 +156,119 @@ class PrivateImages(KubeletCase):
                                                    ("no-such-user", "UNKNOWN")] * 8))
 
 
+class BehindAGate(unittest.TestCase):
+    """The daemon's calls to CRI go through a gate, and its registry holds what a test wants."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = cls.enterClassContext(Folder())
+        cls.registry = cls.enterClassContext(FakeRegistry(cls.folder))
+        cls.containerd = cls.enterClassContext(Containerd(cls.folder, upstreams={HOST: cls.registry.url}))
+        cls.gate = cls.enterClassContext(GrpcGate(cls.folder.sub("gate") / "g.sock", cls.containerd.socket))
+        cls.daemon = cls.enterClassContext(Daemon(cls.folder, cls.containerd, {HOST: cls.registry.url}, shim={
+            "backend": f"unix://{cls.gate.socket}", "containerd": f"unix://{cls.containerd.socket}"}))
+
+    def setUp(self):
+        self.repository = "team/" + self.id().rsplit(".", 1)[-1]
+        self.image = f"{HOST}/{self.repository}:stable"
+        self.digest = self.registry.image(self.repository, "stable", self.repository)
+        self.addCleanup(self.registry.rules, [])
+
+    def start_kubelet(self):
+        """A kubelet in the middle of a pull, as a process that can be killed."""
+        job = {"socket": str(self.daemon.socket), "image": self.image}
+        child = subprocess.Popen([sys.executable, "-m", "tests.fake.kubelet"], stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE, text=True, env=environment(PYTHONPATH=ROOT))
+        self.addCleanup(child.stdout.close)
+        self.addCleanup(child.wait)
+        self.addCleanup(child.kill)
+        child.stdin.write(json.dumps(job))
+        child.stdin.close()
+        self.assertEqual(child.stdout.readline(), "dialled\n")
+        return child
+
+    def tag(self):
+        record = self.containerd.store().get(self.image)
+        return record and record.digest
+
+    def pull_lines(self):
+        return [line for line in self.daemon.log().splitlines() if f"reference={self.image}" in line.replace('"', "")]
+
+    def test_everything_else_stays_as_it_came(self):
+        """Only the image's name and the credentials may change on the way to containerd."""
+        annotations = {"kubernetes.io/config.source": "api", "\u00e4": "\u2603"}
+        spec = encode([(1, self.image), (2, annotations), (18, "as the user wrote it"), (77, b"\x00\xff unknown")])
+        sandbox = fake.sandbox_config("pod", "uid-1", annotations, {"app": "x"}) + encode([(99, b"\x01\x02"), (98, 7)])
+        # a PodSandboxConfig as no encoder would write it: an overlong varint and a field that comes twice
+        sandbox += b"\x90\x06\x81\x80\x00" + encode([(97, "first"), (97, "second")])
+        request = encode([(1, spec), (2, [(1, "ann"), (2, "word"), (55, "unknown")]), (3, sandbox), (88, "unknown")])
+        with fake.Kubelet(self.daemon.socket) as kubelet:
+            kubelet.call(PULL, request)
+        seen = decode(self.gate.requests[PULL][-1])
+        self.assertEqual(seen.message(1).text(1), f"{HOST}/{self.repository}@{self.digest}")
+        self.assertEqual(self.without(seen[1][0], 1), self.without(spec, 1))
+        self.assertEqual(seen.message(2), {1: [b"ann"], 2: [b"word"], 4: [self.registry.url.encode()], 55: [b"unknown"]})
+        self.assertEqual(seen[3], [sandbox])
+        self.assertEqual(seen[88], [b"unknown"])
+        self.assertEqual(set(seen), {1, 2, 3, 88})
+
+    @staticmethod
+    def without(message, number):
+        return {key: value for key, value in decode(message).items() if key != number}
+
+    def test_no_credentials_stay_none(self):
+        """An AuthConfig that kubelet did not send does not come into being with anything secret in it."""
+        with fake.Kubelet(self.daemon.socket) as kubelet:
+            kubelet.pull_image(self.image)
+        auth = decode(self.gate.requests[PULL][-1]).message(2)
+        self.assertEqual(auth or {}, {4: [self.registry.url.encode()]} if auth else {})
+
+    def test_exit_in_the_middle(self):
+        """Nobody wants the pull any more: containerd stops it, and no tag appears."""
+        self.registry.rules([{"path": "/blobs/", "hold": "blob"}])
+        child = self.start_kubelet()
+        self.registry.wait(path=f"{self.repository}/blobs/", state="held")
+        child.kill()
+        self.registry.wait(path=f"{self.repository}/blobs/", state="gone")
+        wait_until(self.pull_lines, "the pull's end is logged")
+        self.assertIsNone(self.tag())
+        self.registry.rules([])
+        with fake.Kubelet(self.daemon.socket) as kubelet:
+            kubelet.ensure_image(self.image)
+        self.assertEqual(self.tag(), self.digest)
+
+    def test_exit_after_containerd_has_finished(self):
+        """containerd has the image, its answer is on the way, kubelet dies: the tag is written all the same."""
+        held = self.gate.hold(PULL)
+        child = self.start_kubelet()
+        held.wait_arrived()
+        self.assertIsNone(self.tag())
+        child.kill()
+        held.wait_gone()
+        wait_until(lambda: self.tag() == self.digest, "the tag is written")
+        with fake.Kubelet(self.daemon.socket) as kubelet:
+            kubelet.image_fs_info()
+            pulls = len(self.gate.requests[PULL])
+            self.assertEqual(kubelet.ensure_image(self.image, "Always"), kubelet.ensure_image(self.image, "Never"))
+            self.assertEqual(len(self.gate.requests[PULL]), pulls, "what is finished is pulled no more")
+
+    def test_one_of_two_exits(self):
+        """A pull that two wait for goes on for the other one."""
+        self.registry.rules([{"path": "/blobs/", "hold": "blob"}])
+        child = self.start_kubelet()
+        self.registry.wait(path=f"{self.repository}/blobs/", state="held")
+        heads = len(self.registry.log("HEAD", f"{self.repository}/manifests/stable"))
+        with fake.Kubelet(self.daemon.socket) as kubelet:
+            other = kubelet.pull_future(self.image)
+            self.registry.wait(heads + 1, f"{self.repository}/manifests/stable", "HEAD", "answered")
+            child.kill()
+            child.wait()
+            self.registry.rules([])
+            self.registry.release("blob")
+            self.assertTrue(decode(other.result()).text(1))
+        self.assertEqual(self.tag(), self.digest)
+
+
 class Boot(unittest.TestCase):
     def test_the_first_call_waits_for_containerd(self):
         """Kubelet exits when its first ImageFsInfo fails, and nothing says who boots first."""
@@ -166,16 +283,6 @@ class Boot(unittest.TestCase):
                     self.assertTrue(first.result())
             finally:
                 containerd.__exit__()
-
-
-def kubelet_process(job):
-    """A kubelet that can be killed; returns once it has dialled."""
-    child = subprocess.Popen([sys.executable, "-m", "tests.fake.kubelet"], stdin=subprocess.PIPE,
-                             stdout=subprocess.PIPE, text=True, env=environment(PYTHONPATH=ROOT))
-    child.stdin.write(json.dumps(job))
-    child.stdin.close()
-    assert child.stdout.readline() == "dialled\n"
-    return child
 
 
 if __name__ == "__main__":
