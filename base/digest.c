@@ -61,8 +61,8 @@ void digest_hash_final(struct digest_hash *h, char out[DIGEST_SHA256_SIZE + 1])
         unsigned size = 0;
         must(EVP_DigestFinal_ex(h->context, hash, &size));
         char *at = stpcpy(out, "sha256:");
-        for (unsigned i = 0; i < size; i++)
-                at += sprintf(at, "%02x", hash[i]);
+        for (unsigned i = 0; i < size; i++, at += 2)
+                snprintf(at, 3, "%02x", hash[i]);
         digest_hash_free(h);
 }
 

@@ -33,7 +33,7 @@ int err_set_at(struct err *e, enum err_code code, int sys, const char *where, co
         return -1;
 }
 
-int err_wrap(struct err *e, const char *fmt, ...)
+int err_wrap_at(struct err *e, const char *fmt, ...)
 {
         char was[sizeof(e->msg)];
         memcpy(was, e->msg, sizeof(was));

@@ -35,15 +35,23 @@ struct err {
 #define ERR_MUST_CHECK   __attribute__((warn_unused_result))
 #define ERR_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
-/* Originates an error; replaces whatever e held. Returns -1. */
-#define err_set(e, code, ...) err_set_at((e), (code), 0, __func__, __VA_ARGS__)
+/* Originates an error; replaces whatever e held. -1, seen by the compiler: who calls knows that
+ * what returned it has failed. */
+#define err_set(e, code, ...) err_failed(err_set_at((e), (code), 0, __func__, __VA_ARGS__))
 /* The same for a failed system call: appends strerror(errnum). */
-#define err_set_sys(e, errnum, ...) err_set_at((e), ERR_SYSTEM, (errnum), __func__, __VA_ARGS__)
+#define err_set_sys(e, errnum, ...)                                                                \
+        err_failed(err_set_at((e), ERR_SYSTEM, (errnum), __func__, __VA_ARGS__))
+/* Puts context before the message ("context: message"). Keeps the code. -1. */
+#define err_wrap(e, ...) err_failed(err_wrap_at((e), __VA_ARGS__))
+
 int err_set_at(struct err *e, enum err_code code, int sys, const char *where, const char *fmt, ...)
         ERR_PRINTF(5, 6);
-
-/* Puts context before the message ("context: message"). Keeps the code. Returns -1. */
-int err_wrap(struct err *e, const char *fmt, ...) ERR_PRINTF(2, 3);
+int err_wrap_at(struct err *e, const char *fmt, ...) ERR_PRINTF(2, 3);
+static inline int err_failed(int unused)
+{
+        (void)unused;
+        return -1;
+}
 
 /* The columns of err.def. */
 const char *err_label(enum err_code code);

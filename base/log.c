@@ -148,13 +148,13 @@ static size_t escape(const unsigned char *s, char out[16])
         uint32_t point = 0;
         size_t size = utf8_size(s, &point);
         if (size == 0) {
-                strcpy(out, "\\ufffd");
+                snprintf(out, 16, "\\ufffd");
                 return 1;
         }
         if (point == '"' || point == '\\')
                 snprintf(out, 16, "\\%c", (char)point);
         else if (point == '\n')
-                strcpy(out, "\\n");
+                snprintf(out, 16, "\\n");
         else if (is_control(point))
                 snprintf(out, 16, "\\u%04x", (unsigned)point);
         else

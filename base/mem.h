@@ -26,11 +26,13 @@
         })
 
 /* Defines TYPE_at(TYPE **p), the cleanup function that belongs to `void FREE(TYPE *)`. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type takes none */
 #define DEFINE_CLEANUP(type, free_function)                                                        \
         static inline __attribute__((unused)) void free_function##_at(type **p)                    \
         {                                                                                          \
                 free_function(*p);                                                                 \
         }
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static inline void mem_free_at(void *p)
 {

@@ -25,9 +25,9 @@ enum { GRPC_OK = 0, GRPC_NOT_FOUND = 5, GRPC_ALREADY_EXISTS = 6, GRPC_UNAVAILABL
 #define LABEL_MANAGED  "io.cri-containerd.image"
 #define LABEL_PINNED   "io.cri-containerd.pinned"
 
-/* One call: packs, asks, unpacks into *response (NULL: not wanted). *code is the gRPC status. */
+/* One call; the answer is the caller's to read and to free. */
 static int ask(struct rpc *rpc, const char *method, const ProtobufCMessage *request,
-        const ProtobufCMessageDescriptor *kind, void *response, int *code, struct err *e)
+        struct rpc_answer *answer, struct err *e)
 {
         size_t size = 0;
         cleanup_free uint8_t *packed = message_pack(request, &size);
@@ -37,24 +37,24 @@ static int ask(struct rpc *rpc, const char *method, const ProtobufCMessage *requ
                 .request_size = size,
                 .timeout_ms = CALL_TIMEOUT_MS,
         };
-        cleanup_rpc_answer struct rpc_answer answer = {0};
-        rpc_do(rpc, &call, &answer);
-        *code = answer.code;
-        if (answer.code != GRPC_OK) {
-                enum err_code kind_of = answer.code == GRPC_NOT_FOUND     ? ERR_NOT_FOUND
-                                        : answer.code == GRPC_UNAVAILABLE ? ERR_BACKEND
-                                                                          : ERR_INTERNAL;
-                return err_set(e, kind_of, "containerd: %s: %s", strrchr(method, '/') + 1,
-                        answer.message != NULL ? answer.message : "no message");
-        }
-        if (response == NULL)
+        rpc_do(rpc, &call, answer);
+        if (answer->code == GRPC_OK)
                 return 0;
-        ProtobufCMessage **out = response;
-        *out = protobuf_c_message_unpack(kind, NULL, answer.response_size, answer.response);
-        if (*out == NULL)
-                return err_set(e, ERR_PROTOCOL, "containerd: %s: the answer is not a %s",
-                        strrchr(method, '/') + 1, kind->name);
-        return 0;
+        enum err_code kind = answer->code == GRPC_NOT_FOUND     ? ERR_NOT_FOUND
+                             : answer->code == GRPC_UNAVAILABLE ? ERR_BACKEND
+                                                                : ERR_INTERNAL;
+        return err_set(e, kind, "containerd: %s: %s", strrchr(method, '/') + 1,
+                answer->message != NULL ? answer->message : "no message");
+}
+
+/* The same where only the status counts. */
+static int tell(struct rpc *rpc, const char *method, const ProtobufCMessage *request, int *code,
+        struct err *e)
+{
+        cleanup_rpc_answer struct rpc_answer answer = {0};
+        int r = ask(rpc, method, request, &answer, e);
+        *code = answer.code;
+        return r;
 }
 
 static const char *label_of(const Containerd__Image *image, const char *key)
@@ -85,11 +85,12 @@ int images_get(struct images *im, const char *name, struct image_record *out, st
         *out = (struct image_record){0};
         Containerd__GetImageRequest request = CONTAINERD__GET_IMAGE_REQUEST__INIT;
         request.name = (char *)name;
-        int code;
-        if (ask(im->containerd, IMAGES_SERVICE "Get", &request.base,
-                    &containerd__image_response__descriptor, &out->answer, &code, e) < 0)
+        cleanup_rpc_answer struct rpc_answer answer = {0};
+        if (ask(im->containerd, IMAGES_SERVICE "Get", &request.base, &answer, e) < 0)
                 return -1;
-        Containerd__Image *image = out->answer->image;
+        out->answer =
+                containerd__image_response__unpack(NULL, answer.response_size, answer.response);
+        const Containerd__Image *image = out->answer == NULL ? NULL : out->answer->image;
         if (image == NULL || image->target == NULL || image->target->digest == NULL) {
                 image_record_fini(out);
                 return err_set(e, ERR_PROTOCOL, "containerd: the record of %s has no target", name);
@@ -131,11 +132,13 @@ int images_status(
         Cri__ImageStatusRequest request = CRI__IMAGE_STATUS_REQUEST__INIT;
         request.image = &spec;
         request.has_verbose = request.verbose = chain_id != NULL;
-        Cri__ImageStatusResponse *status = NULL;
-        int code;
-        if (ask(im->cri, "/runtime.v1.ImageService/ImageStatus", &request.base,
-                    &cri__image_status_response__descriptor, &status, &code, e) < 0)
+        cleanup_rpc_answer struct rpc_answer answer = {0};
+        if (ask(im->cri, "/runtime.v1.ImageService/ImageStatus", &request.base, &answer, e) < 0)
                 return -1;
+        Cri__ImageStatusResponse *status =
+                cri__image_status_response__unpack(NULL, answer.response_size, answer.response);
+        if (status == NULL)
+                return err_set(e, ERR_PROTOCOL, "containerd: ImageStatus: not its response");
         if (status->image != NULL)
                 *id = mem_strdup_or_null(status->image->id);
         if (chain_id != NULL)
@@ -154,8 +157,8 @@ static int snapshot_stat(struct images *im, const char *snapshotter, const char 
         request.snapshotter = (char *)snapshotter;
         request.key = (char *)chain_id;
         int code;
-        int r = ask(im->containerd, "/containerd.services.snapshots.v1.Snapshots/Stat",
-                &request.base, NULL, NULL, &code, e);
+        int r = tell(im->containerd, "/containerd.services.snapshots.v1.Snapshots/Stat",
+                &request.base, &code, e);
         *present = r == 0;
         return code == GRPC_NOT_FOUND ? 0 : r;
 }
@@ -204,14 +207,14 @@ static int update(struct images *im, Containerd__Image *image, char **paths, siz
         Containerd__UpdateImageRequest request = CONTAINERD__UPDATE_IMAGE_REQUEST__INIT;
         request.image = image;
         request.update_mask = &mask;
-        return ask(im->containerd, IMAGES_SERVICE "Update", &request.base, NULL, NULL, code, e);
+        return tell(im->containerd, IMAGES_SERVICE "Update", &request.base, code, e);
 }
 
 static int create(struct images *im, Containerd__Image *image, int *code, struct err *e)
 {
         Containerd__CreateImageRequest request = CONTAINERD__CREATE_IMAGE_REQUEST__INIT;
         request.image = image;
-        return ask(im->containerd, IMAGES_SERVICE "Create", &request.base, NULL, NULL, code, e);
+        return tell(im->containerd, IMAGES_SERVICE "Create", &request.base, code, e);
 }
 
 /* Update first: most tags that are pulled again exist. Create loses a race only to another writer

@@ -23,8 +23,8 @@ struct rpc_metadatum {
 /* A whole gRPC answer. code is the gRPC status; response counts only when it is 0. */
 struct rpc_answer {
         int code;
-        char *message;          /* NULL: empty */
-        char *details;          /* grpc-status-details-bin; NULL: none */
+        char *message; /* NULL: empty */
+        char *details; /* grpc-status-details-bin; NULL: none */
         size_t details_size;
         uint8_t *response;
         size_t response_size;
@@ -34,12 +34,12 @@ void rpc_answer_fini(struct rpc_answer *a);
 void rpc_answer_copy(struct rpc_answer *to, const struct rpc_answer *from);
 #define cleanup_rpc_answer cleanup(rpc_answer_fini)
 
-struct rpc; /* a channel */
+struct rpc;                              /* a channel */
 struct rpc *rpc_new(const char *target); /* "unix:///run/containerd/containerd.sock" */
 void rpc_free(struct rpc *r);
 
 struct rpc_call {
-        const char *method;    /* "/runtime.v1.ImageService/ImageStatus" */
+        const char *method; /* "/runtime.v1.ImageService/ImageStatus" */
         const uint8_t *request;
         size_t request_size;
         const struct rpc_metadatum *metadata; /* sent besides containerd-namespace */

@@ -17,10 +17,10 @@ CTL_SHIM_HEADERS = {"shim/rpc.h", "shim/images.h"}
 
 # header prefix -> the only files that may include it
 DOORS = {
-    "curl/": {"resolver/http.c", "resolver/http_pool.c", "resolver/http_proxy.c"},
+    "curl/": {"resolver/http.c", "resolver/http_response.c"},
     "microhttpd": {"relay/httpd.c"},
-    "grpc/": {"shim/rpc.c", "shim/grpc.h", "shim/proxy.c", "shim/proxy_call.c", "shim/proxy_accept.c",
-              "shim/proxy_internal.h", "shim/grpc.c"},
+    "grpc/": {"shim/rpc.c", "shim/rpc_connection.h", "shim/rpc_connection.c", "shim/proxy.c",
+              "shim/proxy_pass.c", "shim/proxy_handle.c", "shim/proxy_accept.c", "shim/proxy_internal.h"},
     "toml++/": {"config/toml.cpp"},
     "openssl/": {"base/digest.c"},
     "systemd/": {"shim/main.c"},
