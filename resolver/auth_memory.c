@@ -116,6 +116,16 @@ void auth_memory_keep_challenge(struct auth_memory *m, const char *origin, const
         pthread_mutex_unlock(&m->lock);
 }
 
+void auth_memory_drop_challenge(struct auth_memory *m, const char *origin, const char *repository)
+{
+        cleanup_free char *key = challenge_key(origin, repository);
+        pthread_mutex_lock(&m->lock);
+        struct entry *e = find(m, key);
+        if (e != NULL)
+                clear(e);
+        pthread_mutex_unlock(&m->lock);
+}
+
 char *auth_memory_token(struct auth_memory *m, const char *origin, const char *repository,
         const char *login_key, int64_t now_ms)
 {

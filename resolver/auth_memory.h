@@ -22,6 +22,8 @@ bool auth_memory_challenge(
         struct auth_memory *m, const char *origin, const char *repository, struct challenge *c);
 void auth_memory_keep_challenge(struct auth_memory *m, const char *origin, const char *repository,
         const struct challenge *c);
+/* It led nowhere: the registry is asked afresh what it wants. */
+void auth_memory_drop_challenge(struct auth_memory *m, const char *origin, const char *repository);
 
 /* A copy of a token that is good at now_ms, the caller's to free with mem_free_secret; or NULL. */
 char *auth_memory_token(struct auth_memory *m, const char *origin, const char *repository,

@@ -51,6 +51,7 @@ struct question {
         char *token; /* that was shown */
         unsigned requests, redirects, fresh_tokens;
         bool retried;
+        bool challenged;        /* by an answer to this very question */
         int64_t retry_after_ms; /* what a token server asks for; -1: nothing */
         int64_t sent_ns, answered_ns;
 };
@@ -209,6 +210,20 @@ static int authorize(struct question *s, struct lines *lines, struct err *e)
         return 0;
 }
 
+/* A challenge that cannot be met is forgotten, or one bad answer of a registry would outlast it.
+ * One that was remembered may be out of date: without it, the registry says anew what it wants.
+ * Refused credentials are not tried again: token servers lock accounts. */
+static int authorize_or_ask(struct question *s, struct lines *lines, struct err *e)
+{
+        if (authorize(s, lines, e) == 0)
+                return 0;
+        auth_memory_drop_challenge(s->registry->memory, s->origin, s->query->repository);
+        if (s->challenged || e->code == ERR_UNAUTHORIZED || e->code == ERR_CANCELLED)
+                return err_wrap(e, "failed to authorize");
+        s->fresh_tokens = 0;
+        return 0;
+}
+
 /* One exchange with the registry, with whatever token it takes. */
 static int exchange(struct question *s, struct http_response *r, struct err *e)
 {
@@ -216,8 +231,8 @@ static int exchange(struct question *s, struct http_response *r, struct err *e)
         const struct upstream *u = s->query->upstream;
         lines_add_common(&lines);
         lines_add(&lines, mem_strdup(ACCEPT));
-        if (authorize(s, &lines, e) < 0)
-                return err_wrap(e, "failed to authorize");
+        if (authorize_or_ask(s, &lines, e) < 0)
+                return -1;
         if (is_home(s))
                 lines_add_extra(&lines, u->headers, u->header_count, s->shown != SHOWN_NOTHING);
         struct http_trust trust = trust_here(s);
@@ -339,6 +354,7 @@ static enum next after_challenge(struct question *s, const struct http_response 
                         return NEXT_FAIL;
                 }
         }
+        s->challenged = true;
         enum next next = NEXT_FAIL;
         if (c.scheme == CHALLENGE_NONE)
                 answer_refuse(method_name(s), s->url, 401, e);
@@ -430,11 +446,6 @@ static int refuse_status(const struct question *s, int status, struct err *e)
         return -1;
 }
 
-static bool is_success(int status)
-{
-        return status >= 200 && status < 300;
-}
-
 static void answer_with(const struct question *s, const char *digest, struct registry_answer *a)
 {
         memcpy(a->digest, digest, strlen(digest) + 1);
@@ -486,7 +497,7 @@ static int ask_by_get(struct question *s, struct registry_answer *a, struct err 
         cleanup_http_response struct http_response r = {0};
         if (ask(s, HTTP_GET, &r, e) < 0)
                 return -1;
-        if (!is_success(r.status))
+        if (r.status != 200)
                 return refuse_status(s, r.status, e);
         return accept_body(s, &r, a, e);
 }
@@ -498,7 +509,7 @@ static int ask_by_head(struct question *s, struct registry_answer *a, struct err
                 return -1;
         if (r.status == 405 || r.status == 501)
                 return ask_by_get(s, a, e);
-        if (!is_success(r.status))
+        if (r.status != 200)
                 return refuse_status(s, r.status, e);
         if (!is_digest(r.docker_content_digest))
                 return ask_by_get(s, a, e);
