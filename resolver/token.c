@@ -231,11 +231,11 @@ static int check_realm(const struct token_query *q, struct err *e)
 int token_fetch(const struct token_query *q, struct token *t, struct err *e)
 {
         *t = (struct token){.retry_after_ms = -1};
-        if (check_realm(q, e) < 0)
-                return -1;
         bool has_secret = q->login->secret[0] != '\0';
         bool identity = has_secret && q->login->username[0] == '\0';
-        int result = identity ? fetch_by_post(q, t, e) : fetch_by_get(q, t, e);
+        int result = check_realm(q, e);
+        if (result == 0)
+                result = identity ? fetch_by_post(q, t, e) : fetch_by_get(q, t, e);
         if (result < 0)
                 err_wrap(e, "failed to fetch %s token", has_secret ? "oauth" : "anonymous");
         return result;
