@@ -275,11 +275,11 @@ static const struct scene lies[] = {
                 .timeout_ms = 300,
                 .code = ERR_TIMEOUT,
                 .message = NO_ANONYMOUS "no answer from $HOME within 300 ms",
-                .story = NOBODY FETCH " -\n" FETCH " -\n"},
+                .story = NOBODY FETCH " -\n" NOBODY FETCH " -\n"},
         {.title = "a realm that fails once",
                 .auth = BEARER(",\"anonymous\": true"),
                 .rules = "[{\"path\": \"^/token\", \"status\": 502, \"times\": 1}]",
-                .story = NOBODY FETCH " -\n" FETCH " -\n" TOKEN},
+                .story = NOBODY FETCH " -\n" NOBODY FETCH " -\n" TOKEN},
         {.title = "a realm that fails",
                 .auth = BEARER(""),
                 .rules = "[{\"path\": \"^/token\", \"status\": 502}]",
@@ -287,7 +287,7 @@ static const struct scene lies[] = {
                 .message =
                         NO_ANONYMOUS "unexpected status from GET request to $HOME/token: 502 Bad "
                                      "Gateway",
-                .story = NOBODY FETCH " -\n" FETCH " -\n"},
+                .story = NOBODY FETCH " -\n" NOBODY FETCH " -\n"},
         {.title = "a realm that limits the rate",
                 .auth = BEARER(""),
                 .rules = "[{\"path\": \"^/token\", \"status\": 429, \"headers\": {\"Retry-After\": "
