@@ -139,10 +139,12 @@ void login_init(struct login *l, const struct credentials *c, const struct upstr
         if (credentials_present(c)) {
                 if (meant_for(c->server_address, u))
                         choose(l, c);
-        } else if (filled(u->username)) {
-                set(l, u->username, u->password);
-        } else if (filled(u->identity_token)) {
-                set(l, "", u->identity_token);
+        } else {
+                const struct credentials own = {.username = u->username,
+                        .password = u->password,
+                        .auth = u->auth,
+                        .identity_token = u->identity_token};
+                choose(l, &own);
         }
         set_key(l);
 }
