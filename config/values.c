@@ -23,7 +23,8 @@ static const char allowed_socket[] = "\"unix:///path\", at most 107 bytes of pat
 static const char allowed_group[] = "the name or number of a group on this machine, as a string";
 static const char allowed_header[] = "name = \"value\", or name = { file = \"path\" }";
 
-static int reject(const json_t *value, const char *allowed, struct err *e)
+/* Without the value, which may be a secret. */
+static int reject_type(const json_t *value, const char *allowed, struct err *e)
 {
         static const char *const types[] = {[JSON_OBJECT] = "a table",
                 [JSON_ARRAY] = "an array",
@@ -33,10 +34,15 @@ static int reject(const json_t *value, const char *allowed, struct err *e)
                 [JSON_FALSE] = "a boolean",
                 [JSON_NULL] = "a date, a time or not a number",
                 [JSON_STRING] = "a string"};
-        if (json_is_string(value))
-                return err_set(e, ERR_CONFIG, "got \"%.*s\"; allowed: %s", SHOWN_MAX,
-                        json_string_value(value), allowed);
         return err_set(e, ERR_CONFIG, "got %s; allowed: %s", types[json_typeof(value)], allowed);
+}
+
+static int reject(const json_t *value, const char *allowed, struct err *e)
+{
+        if (!json_is_string(value))
+                return reject_type(value, allowed, e);
+        return err_set(e, ERR_CONFIG, "got \"%.*s\"; allowed: %s", SHOWN_MAX,
+                json_string_value(value), allowed);
 }
 
 /* The string without a NUL inside, else NULL. */
@@ -254,14 +260,14 @@ static int header_value(const char *name, const json_t *value, char **out, struc
 static int set_headers(struct headers *list, const json_t *value, struct err *e)
 {
         if (!json_is_object(value))
-                return reject(value, allowed_header, e);
+                return reject_type(value, allowed_header, e);
         cleanup_headers struct headers next = {0};
         const char *name = NULL;
         json_t *item = NULL;
         json_object_foreach ((json_t *)value, name, item) {
-                if (!header_name_valid(name))
-                        return err_set(
-                                e, ERR_CONFIG, "\"%.*s\" is no header name", SHOWN_MAX, name);
+                if (!header_name_valid(name)) /* behind a colon it may be the whole header */
+                        return err_set(e, ERR_CONFIG, "\"%.*s\" is no header name",
+                                (int)strcspn(name, ":"), name);
                 cleanup_secret char *text = NULL;
                 if (header_value(name, item, &text, e) < 0)
                         return -1;

@@ -218,7 +218,7 @@ static int authorize_or_ask(struct question *s, struct lines *lines, struct err 
         if (authorize(s, lines, e) == 0)
                 return 0;
         auth_memory_drop_challenge(s->registry->memory, s->origin, s->query->repository);
-        if (s->challenged || e->code == ERR_UNAUTHORIZED || e->code == ERR_CANCELLED)
+        if (s->challenged || e->http == 401 || e->http == 403 || e->code == ERR_CANCELLED)
                 return err_wrap(e, "failed to authorize");
         s->fresh_tokens = 0;
         return 0;

@@ -303,7 +303,10 @@ static const struct {
         {"[upstream.default]\nclient_key = \"@/c.toml\"\n",
                 "1: upstream.\"default\".client_cert: missing; client_key needs it"},
         {"[upstream.\"a.io\"]\nheaders = \"X: y\"\n",
-                "2: upstream.\"a.io\".headers: got \"X: y\"; " HEADER_ALLOWED},
+                "2: upstream.\"a.io\".headers: got a string; " HEADER_ALLOWED}, /* it may be a
+                                                                                   secret */
+        {"[upstream.\"a.io\"]\nheaders = { \"Authorization: secret\" = 1 }\n",
+                "2: upstream.\"a.io\".headers: \"Authorization\" is no header name"},
         {"[upstream.\"a.io\"]\nheaders = { \"X Y\" = \"z\" }\n",
                 "2: upstream.\"a.io\".headers: \"X Y\" is no header name"},
         {"[upstream.\"a.io\"]\nheaders = { X = 1 }\n",
