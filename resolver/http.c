@@ -445,6 +445,17 @@ static int explain_connect(const struct exchange *x, CURL *easy, struct err *e)
                 x->proxy != NULL ? " through its proxy" : "", why);
 }
 
+/* A proxy that does not open the tunnel; 0 when the failure is another. */
+static int explain_tunnel(const struct exchange *x, CURL *easy, struct err *e)
+{
+        long status = 0;
+        curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &status);
+        if (x->proxy == NULL || status < 300)
+                return 0;
+        return err_set(e, ERR_UNREACHABLE,
+                "cannot connect to %s through its proxy: the proxy answers %ld", x->origin, status);
+}
+
 static int explain_timeout(const struct exchange *x, CURL *easy, struct err *e)
 {
         curl_off_t ready_us = 0;
@@ -507,6 +518,8 @@ static int finish(struct exchange *x, CURL *easy, CURLcode code, struct err *e)
                                 "the proxy for %s wants other credentials", x->origin);
                 return 0;
         }
+        if (explain_tunnel(x, easy, e) < 0)
+                return -1;
         return explain(x, easy, code, e);
 }
 
