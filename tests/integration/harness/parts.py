@@ -187,13 +187,18 @@ class Forwarder:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.acceptor = threading.Thread(target=self._accept, daemon=True)
+        self.acceptor.start()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         self.cut()
+        # The thread must be out of accept() before the number of its descriptor is given away: else
+        # it takes the connections of whoever listens next.
+        self._shut(self.listener)
+        self.acceptor.join()
         self.listener.close()
 
     def cut(self):
