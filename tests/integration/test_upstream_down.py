@@ -6,6 +6,7 @@ import unittest
 
 import grpc
 
+from tests.fake.registry_client import FakeRegistry
 from tests.integration.harness import Containerd, Cri, Daemon, Folder, Forwarder, Images, Registry
 from tests.integration.harness.cri import auth_config
 
@@ -238,6 +239,70 @@ class StaleWithoutAuthorisation(DownCase):
         self.line.cut()
         self.assertEqual(self.cri.pull(self.image, CREDENTIALS), image_ref)
         self.assertEqual(len(self.degraded_lines()), 1)
+
+
+class RateLimited(unittest.TestCase):
+    """429: wait as long as the registry says, if the budget allows it; else it cannot be asked."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = cls.enterClassContext(Folder())
+        cls.registry = cls.enterClassContext(FakeRegistry(cls.folder))
+        hosts = {HOST: {"server": cls.registry.url}, "stale.example": {"server": cls.registry.url, "on_upstream_down": "stale"}}
+        cls.containerd = cls.enterClassContext(Containerd(cls.folder, upstreams={host: cls.registry.url for host in hosts}))
+        cls.daemon = cls.enterClassContext(Daemon(cls.folder, cls.containerd, hosts, resolve={
+            "timeout": "3s", "budget": "4s"}))
+        cls.cri = cls.enterClassContext(Cri(cls.daemon.socket))
+
+    def setUp(self):
+        self.repository = "team/" + self.id().rsplit(".", 1)[-1]
+        self.registry.image(self.repository, "stable", self.repository)
+        self.addCleanup(self.registry.rules, [])
+
+    def limit(self, **rule):
+        self.registry.rules([{"path": f"/{self.repository}/manifests/stable$", "status": 429, **rule}])
+
+    def heads(self):
+        return self.registry.log("HEAD", f"{self.repository}/manifests/stable")
+
+    def assert_limited(self, image, tail):
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.cri.pull(image)
+        url = f"{self.registry.url}/v2/{self.repository}/manifests/stable"
+        self.assertEqual((caught.exception.code().name, caught.exception.details()), ("UNKNOWN", (
+            f'RegistryUnavailable: failed to pull and unpack image "{image}": failed to resolve reference "{image}": '
+            f'unexpected status from HEAD request to {url}: 429 Too Many Requests{tail}')))
+
+    def test_waits_within_the_budget(self):
+        self.limit(times=1, headers={"Retry-After": "1"})
+        self.assertTrue(self.cri.pull(f"{HOST}/{self.repository}:stable"))
+        self.assertEqual([head["status"] for head in self.heads()], [429, 200])
+
+    def test_a_date_that_has_passed(self):
+        self.limit(times=2, headers={"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"})
+        self.assertTrue(self.cri.pull(f"{HOST}/{self.repository}:stable"))
+        self.assertEqual([head["status"] for head in self.heads()], [429, 429, 200])
+
+    def test_longer_than_the_budget(self):
+        """Then it is not asked again: it has said when."""
+        self.limit(headers={"Retry-After": "3600"})
+        self.assert_limited(f"{HOST}/{self.repository}:stable", ": it asks to wait 3600 s")
+        self.assertEqual(len(self.heads()), 1)
+
+    def test_no_date_or_no_sense(self):
+        for headers in ({}, {"Retry-After": "soon"}, {"Retry-After": "-5"}):
+            with self.subTest(headers):
+                self.registry.clear_log()
+                self.limit(headers=headers)
+                self.assert_limited(f"{HOST}/{self.repository}:stable", "")
+                self.assertLessEqual(len(self.heads()), 5, "it asked more often than once a second")
+
+    def test_counts_as_down(self):
+        image = f"stale.example/{self.repository}:stable"
+        image_ref = self.cri.pull(image)
+        self.limit(headers={"Retry-After": "3600"})
+        self.assertEqual(self.cri.pull(image), image_ref)
+        self.assertEqual(self.containerd.pulls().count(image), 0)
 
 
 if __name__ == "__main__":
