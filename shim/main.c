@@ -14,6 +14,7 @@
 #include "config/config.h"
 #include "resolver/resolve.h"
 #include "shim/pull.h"
+#include "shim/resident.h"
 
 #define DEFAULT_CONFIG "/etc/cri-resolved/config.toml"
 
@@ -166,6 +167,7 @@ static int serve(const struct config *c, struct proxy *proxy, const sigset_t *si
                 "backend", c->backend, "configuration",
                 config_path != NULL ? config_path : "defaults", NULL);
         sd_notify(0, "READY=1");
+        resident_trim();
         follow_signals(signals, config_path);
         log_line(LOG_LEVEL_INFO, "stopping", NULL);
         proxy_stop(proxy, STOP_GRACE_MS);
