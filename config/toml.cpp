@@ -1,5 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define TOML_EXCEPTIONS 0
+/*
+ * toml++ 3.3 meets some faulty texts ("[:" or "[" alone on a line) with an assertion, and with
+ * undefined behaviour where NDEBUG takes the assertion out. Here it always checks, and a failed
+ * check is an exception that toml_parse turns into an error.
+ */
+#undef NDEBUG
+#include <stdexcept>
+
+namespace
+{
+struct failed_check : std::logic_error {
+        using std::logic_error::logic_error;
+};
+
+[[noreturn]] void fail_check()
+{
+        throw failed_check("not TOML");
+}
+} // namespace
+
+#define TOML_ASSERT(expr) ((expr) ? void() : fail_check())
+#define TOML_EXCEPTIONS   0
 #include <toml++/toml.h>
 
 #include "config/toml.h"
@@ -95,6 +116,61 @@ int syntax_error(const toml::parse_error &error, const char *name, struct err *e
                 static_cast<int>(std::min(what.find(", saw"), what.size())), what.data());
 }
 
+/* Past the string or comment that begins at `at`, or past one other character. A string that does
+ * not end is the parser's to refuse. */
+size_t skip_token(std::string_view text, size_t at)
+{
+        const char quote = text[at];
+        if (quote == '#')
+                return std::min(text.find('\n', at), text.size());
+        if (quote != '"' && quote != '\'')
+                return at + 1;
+        const std::string fence(3, quote);
+        const bool block = text.compare(at, 3, fence) == 0;
+        for (at += block ? 3 : 1; at < text.size(); at++) {
+                if (text[at] == '\\' && quote == '"')
+                        at++;
+                else if (!block && (text[at] == quote || text[at] == '\n'))
+                        return at + 1;
+                else if (block && text.compare(at, 3, fence) == 0)
+                        return std::min(text.find_first_not_of(quote, at), text.size());
+        }
+        return text.size();
+}
+
+/* The line of the first character beyond ASCII that is in no string and no comment, 0 if there is
+ * none. TOML has none there, and toml++ 3.3 meets some of them with undefined behaviour. */
+int line_of_stray(std::string_view text)
+{
+        static constexpr std::string_view mark = "\xef\xbb\xbf";
+        for (size_t at = text.compare(0, mark.size(), mark) == 0 ? mark.size() : 0;
+                at < text.size(); at = skip_token(text, at))
+                if (static_cast<unsigned char>(text[at]) >= 0x80)
+                        return 1 + static_cast<int>(std::count(&text[0], &text[at], '\n'));
+        return 0;
+}
+
+bool fails_check(std::string_view text)
+{
+        try {
+                (void)toml::parse(text);
+                return false;
+        } catch (const failed_check &) {
+                return true;
+        }
+}
+
+/* A failed check does not say where. It is on the first line with which the text begins to fail. */
+int line_of_failed_check(std::string_view text)
+{
+        std::vector<size_t> ends;
+        for (size_t at = text.find('\n'); at != text.npos; at = text.find('\n', at + 1))
+                ends.push_back(at + 1);
+        auto first = std::partition_point(ends.begin(), ends.end(),
+                [text](size_t end) { return !fails_check(text.substr(0, end)); });
+        return static_cast<int>(first - ends.begin()) + 1;
+}
+
 } // namespace
 
 int toml_parse(const char *text, size_t size, const char *name, json_t **values, json_t **lines,
@@ -104,6 +180,10 @@ int toml_parse(const char *text, size_t size, const char *name, json_t **values,
         if (lines != nullptr)
                 *lines = nullptr;
         try {
+                if (int line = line_of_stray(std::string_view(text, size)))
+                        return err_set(e, ERR_CONFIG,
+                                "%s:%d: only strings and comments may have characters beyond ASCII",
+                                name, line);
                 toml::parse_result result = toml::parse(std::string_view(text, size));
                 if (!result)
                         return syntax_error(result.error(), name, e);
@@ -111,6 +191,9 @@ int toml_parse(const char *text, size_t size, const char *name, json_t **values,
                 if (lines != nullptr)
                         *lines = lines_of(result.table());
                 return 0;
+        } catch (const failed_check &) {
+                return err_set(e, ERR_CONFIG, "%s:%d: not TOML", name,
+                        line_of_failed_check(std::string_view(text, size)));
         } catch (const std::exception &problem) {
                 return err_set(e, ERR_CONFIG, "%s: %s", name, problem.what());
         }
