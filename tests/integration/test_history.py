@@ -23,6 +23,9 @@ PULLERS, THREADS = 2, 5
 HOST, REPOSITORY, TAG = "registry.example", "team/app", "stable"
 IMAGE = f"{HOST}/{REPOSITORY}:{TAG}"
 LIMIT_S = 600
+# How a pull may fail while the daemon or containerd goes away: but the registry is there all the time, and so is the tag.
+ALLOWED = re.compile(r"UNAVAILABLE: |CANCELLED: |(UNKNOWN|INTERNAL): (?!RegistryUnavailable: )"
+                     r"|UNKNOWN: RegistryUnavailable: .*: the tag was moved in each of \d rounds: ask again$")
 
 
 def worker(folder, name, **job):
@@ -129,15 +132,14 @@ class History(unittest.TestCase):
 
     def test_every_answer_keeps_the_promise(self):
         run = self.run_of(self.daemon(), PULLS)
-        steps = [Run.kill_daemon, Run.restart_containerd, Run.kill_daemon, Run.kill_containerd, Run.kill_daemon]
+        steps = [Run.kill_daemon, Run.restart_containerd, Run.kill_daemon, Run.kill_containerd] * (PULLS // 250)
         run.play([(PULLS * (at + 1) // (len(steps) + 1), step) for at, step in enumerate(steps)])
         violations, failed = run.judge()
         print(f"note: {run.story(failed)}")
         self.assertEqual(violations, [])
         self.assertGreaterEqual(run.answered(), PULLS // PULLERS * PULLERS)
         self.assertGreater(run.shared(), 0, "no two pulls ever shared a HEAD")
-        allowed = re.compile(r"^(UNAVAILABLE|CANCELLED|UNKNOWN|NOT_FOUND|INTERNAL|FAILED_PRECONDITION): ")
-        self.assertEqual([why for why in failed if not allowed.match(why)], [])
+        self.assertEqual([why for why in failed if not ALLOWED.match(why)], [])
 
     def test_a_cached_resolve_is_noticed(self):
         with StaleProxy(self.registry.url, keep_s=1.0) as proxy:
