@@ -87,7 +87,8 @@ struct line {
 
 static size_t room(const struct line *l)
 {
-        return sizeof(l->bytes) - TAIL_BYTES - l->size;
+        size_t most = sizeof(l->bytes) - TAIL_BYTES; /* a closing quote may stand in the tail */
+        return l->size < most ? most - l->size : 0;
 }
 
 static void put(struct line *l, const char *s, size_t size)

@@ -155,6 +155,31 @@ static void long_values_are_cut_and_the_line_stays_whole(void **state)
         }
 }
 
+/* Wherever the end of the line falls: in a value, its mark, its quotes, or the next key. */
+static void every_length_ends_in_a_whole_line(void **state)
+{
+        (void)state;
+        static char wide[1537];
+        memset(wide, 'x', sizeof(wide) - 1);
+        for (size_t size = 900; size < 1100; size++) {
+                cleanup_free char *value = mem_zalloc(size + 1);
+                memset(value, ' ', size);
+                for (int json = 0; json < 2; json++) {
+                        log_setup(LOG_LEVEL_INFO, json);
+                        struct capture c = capture_begin();
+                        log_line(LOG_LEVEL_INFO, wide, "a", wide, "b", value, "c", "v", "d", "v",
+                                NULL);
+                        cleanup_free char *text = capture_end(&c);
+                        size_t end = strlen(text);
+                        assert_true(end > 3900 && end <= 4096);
+                        assert_ptr_equal(strchr(text, '\n'), text + end - 1);
+                        assert_int_equal(text[end - 2], json                   ? '}'
+                                                        : text[end - 3] == '=' ? 'v'
+                                                                               : '"');
+                }
+        }
+}
+
 static void levels_filter(void **state)
 {
         (void)state;
@@ -259,6 +284,7 @@ int main(void)
                 cmocka_unit_test(messages_cannot_pose_as_pairs),
                 cmocka_unit_test(empty_values_are_left_out),
                 cmocka_unit_test(long_values_are_cut_and_the_line_stays_whole),
+                cmocka_unit_test(every_length_ends_in_a_whole_line),
                 cmocka_unit_test(levels_filter),
                 cmocka_unit_test(journal_prefix_only_on_the_journals_stream),
                 cmocka_unit_test(lines_of_threads_stay_whole),
