@@ -16,7 +16,9 @@ enum {
         HEADERS_MAX_BYTES = 64 * 1024,
         REFUSAL_MAX_BYTES = 1024 * 1024, /* of a body that nobody reads: then the connection goes */
         CA_MAX_BYTES = 8 * 1024 * 1024,
-        IDLE_MAX = 32,
+        /* A TLS connection keeps the parsed authorities, more than a megabyte. */
+        IDLE_MAX = 16,
+        IDLE_PER_KEY_MAX = 4,
         IDLE_MAX_MS = 60 * 1000,
         POLL_MS = 60 * 1000,
 };
@@ -136,16 +138,29 @@ static struct connection *check_out(struct http_pool *p, const char *key)
         return c != NULL ? c : connection_new(key);
 }
 
+static bool has_enough(const struct http_pool *p, const char *key)
+{
+        unsigned same = 0;
+        for (const struct connection *c = p->idle; c != NULL; c = c->next)
+                same += strcmp(c->key, key) == 0;
+        return same >= IDLE_PER_KEY_MAX;
+}
+
 static void check_in(struct http_pool *p, struct connection *c)
 {
         curl_easy_reset(c->easy); /* keeps connections, forgets the request and its secrets */
         c->idle_since_ms = clock_mono_ms();
         pthread_mutex_lock(&p->lock);
-        c->next = p->idle;
-        p->idle = c;
+        bool surplus = has_enough(p, c->key);
+        if (!surplus) {
+                c->next = p->idle;
+                p->idle = c;
+        }
         struct connection *stale = cut_stale(p);
         pthread_mutex_unlock(&p->lock);
         free_list(stale);
+        if (surplus)
+                connection_free(c);
 }
 
 /* Part of a URL with no default port; NULL if there is none. */

@@ -53,7 +53,7 @@ void http_response_fini(struct http_response *r);
 #define cleanup_http_response cleanup(http_response_fini)
 
 struct http_pool;
-struct http_pool *http_pool_new(void); /* call once, before threads start: initialises libcurl */
+struct http_pool *http_pool_new(void); /* before threads start; the program ignores SIGPIPE */
 void http_pool_free(struct http_pool *p);
 
 /*
