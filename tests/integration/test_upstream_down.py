@@ -7,7 +7,7 @@ import unittest
 import grpc
 
 from tests.fake.registry_client import FakeRegistry
-from tests.integration.harness import Containerd, Cri, Daemon, Folder, Forwarder, Images, Registry
+from tests.integration.harness import Containerd, Cri, Daemon, Folder, Forwarder, Images, Registry, wait_until
 from tests.integration.harness.cri import auth_config
 
 HOST, REPOSITORY = "registry.example", "team/app"
@@ -17,6 +17,10 @@ NOT_HERE = 'on_upstream_down = "stale", but the image is not here'
 NEVER_VERIFIED = 'on_upstream_down = "stale", but what is here was never verified by us'
 IN_THE_FUTURE = 'on_upstream_down = "stale", but what is here was verified in the future'
 TOO_OLD = 'on_upstream_down = "stale", but what is here was verified 36[67]\\d s ago and max_stale is 3600 s'
+NOT_FOR_ANYBODY = ('on_upstream_down = "stale", but what is here was verified for a request with credentials; '
+                   "see degraded_without_authorisation")
+NOT_FOR_ALL = ('on_upstream_down = "stale", but what is here was verified for a request with credentials; '
+               "see degraded_without_authorisation")
 UNCHECKED = ("on_upstream_down is not applied to a request with credentials: nobody can check them now; "
              "see degraded_without_authorisation")
 PATIENCE = {"timeout": "2s", "budget": "3s"}
@@ -26,11 +30,12 @@ class DownCase(unittest.TestCase):
     """A registry behind a line that can be cut; a tag of its own for every test."""
 
     POLICY = {}
+    USERS = None
 
     @classmethod
     def setUpClass(cls):
         cls.folder = cls.enterClassContext(Folder())
-        cls.registry = cls.enterClassContext(Registry(cls.folder))
+        cls.registry = cls.enterClassContext(Registry(cls.folder, users=cls.USERS))
         cls.line = cls.enterClassContext(Forwarder(cls.registry.port))
         cls.containerd = cls.enterClassContext(Containerd(cls.folder, upstreams={HOST: cls.line.url}))
         entry = {"server": cls.line.url, **cls.POLICY}
@@ -208,6 +213,20 @@ class Stale(DownCase):
         self.assert_unavailable(auth=CREDENTIALS, reason=UNCHECKED)
         self.assertEqual(self.degraded_lines(), [])
 
+    def test_verified_for_somebody_only(self):
+        """What the upstream showed to credentials is not for everybody; what it showed to anybody is."""
+        self.push()
+        image_ref = self.cri.pull(self.image, CREDENTIALS)
+        self.line.cut()
+        self.assert_unavailable(reason=NOT_FOR_ALL)
+        self.line.mend()
+        seen = self.containerd.store()
+        self.assertEqual(self.cri.pull(self.image), image_ref)
+        self.containerd.wait_no_change(seen)
+        self.assertEqual(self.cri.pull(self.image, CREDENTIALS), image_ref)
+        self.line.cut()
+        self.assertEqual(self.cri.pull(self.image), image_ref)
+
     def test_moves_no_tag(self):
         """Somebody else moved the tag natively: then nothing verified is left, and it stays where it is."""
         self.pulled()
@@ -231,6 +250,25 @@ class Stale(DownCase):
         self.assertEqual(self.target(), new, "a degraded answer moved the tag back")
 
 
+class StalePrivate(DownCase):
+    """What the registry gave to somebody with a password is not for those who come without one."""
+
+    POLICY = {"on_upstream_down": "stale", "max_stale": "1h"}
+    USERS = {"ann": "word-of-ann"}
+
+    def test_nobody_gets_it_while_the_registry_is_away(self):
+        digest = self.push()
+        self.cri.pull(self.image, CREDENTIALS)
+        by_digest = f"{HOST}/{REPOSITORY}@{digest}"
+        self.cri.pull(by_digest, CREDENTIALS)
+        self.line.cut()
+        for image in (self.image, by_digest):
+            with self.subTest(image):
+                self.assert_unavailable(image, reason=re.escape(NOT_FOR_ANYBODY))
+                self.assert_unavailable(image, CREDENTIALS, reason=re.escape(UNCHECKED))
+        self.assertEqual(self.degraded_lines(), [])
+
+
 class StaleWithoutAuthorisation(DownCase):
     POLICY = {"on_upstream_down": "stale", "degraded_without_authorisation": True}
 
@@ -239,6 +277,26 @@ class StaleWithoutAuthorisation(DownCase):
         self.line.cut()
         self.assertEqual(self.cri.pull(self.image, CREDENTIALS), image_ref)
         self.assertEqual(len(self.degraded_lines()), 1)
+
+
+class StalePublic(DownCase):
+    """Credentials that nobody asked for take nothing from those who have none."""
+
+    POLICY = {"on_upstream_down": "stale", "max_stale": "1h"}
+
+    def test_verified_with_and_without_credentials(self):
+        for order in ((None, CREDENTIALS), (CREDENTIALS, None)):
+            with self.subTest(order=order):
+                self.line.mend()
+                self.push(str(order))
+                for auth in order:
+                    image_ref = self.cri.pull(self.image, auth)
+                wait_until(lambda: self.label().endswith(" anonymous"), "the label that is for anybody")
+                self.line.cut()
+                self.assertEqual(self.cri.pull(self.image), image_ref)
+
+    def label(self):
+        return self.containerd.store()[self.image].labels[LABEL]
 
 
 class RateLimited(unittest.TestCase):
