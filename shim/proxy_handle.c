@@ -17,9 +17,9 @@ enum {
 #endif
 };
 
-static void answer_code(struct proxy_call *c, int code, char *message)
+static void answer_code(struct proxy_call *c, int code, const char *message)
 {
-        struct rpc_answer a = {.code = code, .message = message};
+        struct rpc_answer a = {.code = code, .message = (char *)message}; /* only read */
         proxy_call_answer(c, &a);
 }
 
