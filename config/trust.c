@@ -170,3 +170,15 @@ int upstream_new(const struct config *c, const char *host, struct upstream **out
         *out = take(&u);
         return 0;
 }
+
+int upstream_new_as_containerd(
+        const struct config *c, const char *host, struct upstream **out, struct err *e)
+{
+        cleanup_upstream struct upstream *u = mem_zalloc(sizeof(*u));
+        *out = NULL;
+        u->host = mem_strdup(host);
+        if (as_containerd(u, c, e) < 0)
+                return -1;
+        *out = take(&u);
+        return 0;
+}

@@ -42,6 +42,9 @@ struct upstream {
 /* ERR_CONFIG if a file of certs.d is there but cannot be read: containerd fails the pull then. */
 int upstream_new(const struct config *c, const char *host, struct upstream **out,
         struct err *e) ERR_MUST_CHECK;
+/* The same without our own entries: where containerd itself goes for this host. */
+int upstream_new_as_containerd(const struct config *c, const char *host, struct upstream **out,
+        struct err *e) ERR_MUST_CHECK;
 void upstream_free(struct upstream *u); /* accepts NULL */
 DEFINE_CLEANUP(struct upstream, upstream_free)
 #define cleanup_upstream cleanup(upstream_free_at)

@@ -26,10 +26,10 @@ static int last_verified(struct images *im, const struct config_upstream *policy
                         missing.code == ERR_NOT_FOUND
                                 ? "on_upstream_down = \"stale\", but the image is not here"
                                 : missing.msg);
-        if (record.verified_unix_s == 0)
+        if (record.verified.unix_s == 0)
                 return refuse(why, e,
                         "on_upstream_down = \"stale\", but what is here was never verified by us");
-        int64_t age_s = clock_unix_s() - record.verified_unix_s;
+        int64_t age_s = clock_unix_s() - record.verified.unix_s;
         if (age_s < 0) /* a clock was wrong; such an answer must not last until the time has come */
                 return refuse(why, e,
                         "on_upstream_down = \"stale\", but what is here was verified in the "
@@ -42,6 +42,10 @@ static int last_verified(struct images *im, const struct config_upstream *policy
                         age_s, policy->max_stale_s);
                 return refuse(why, e, reason);
         }
+        if (!record.verified.anonymous && !policy->degraded_without_authorisation)
+                return refuse(why, e,
+                        "on_upstream_down = \"stale\", but what is here was verified for a request "
+                        "with credentials; see degraded_without_authorisation");
         snprintf(digest, DIGEST_MAX, "%s", record.digest);
         return 0;
 }

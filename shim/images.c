@@ -27,7 +27,7 @@ enum { GRPC_OK = 0, GRPC_NOT_FOUND = 5, GRPC_ALREADY_EXISTS = 6, GRPC_UNAVAILABL
 
 /* One call; the answer is the caller's to read and to free. */
 static int ask(struct rpc *rpc, const char *method, const ProtobufCMessage *request,
-        struct rpc_answer *answer, struct err *e)
+        int64_t timeout_ms, struct rpc_answer *answer, struct err *e)
 {
         size_t size = 0;
         cleanup_free uint8_t *packed = message_pack(request, &size);
@@ -35,7 +35,7 @@ static int ask(struct rpc *rpc, const char *method, const ProtobufCMessage *requ
                 .method = method,
                 .request = packed,
                 .request_size = size,
-                .timeout_ms = CALL_TIMEOUT_MS,
+                .timeout_ms = timeout_ms,
         };
         rpc_do(rpc, &call, answer);
         if (answer->code == GRPC_OK)
@@ -47,12 +47,14 @@ static int ask(struct rpc *rpc, const char *method, const ProtobufCMessage *requ
                 answer->message != NULL ? answer->message : "no message");
 }
 
-/* The same where only the status counts. */
+/* A write, where only the status counts. It has no time limit: containerd does not look at one once
+ * a write waits for its database, so a write given up here could still land later, over a newer
+ * one. It ends with containerd's word or with the connection. */
 static int tell(struct rpc *rpc, const char *method, const ProtobufCMessage *request, int *code,
         struct err *e)
 {
         cleanup_rpc_answer struct rpc_answer answer = {0};
-        int r = ask(rpc, method, request, &answer, e);
+        int r = ask(rpc, method, request, 0, &answer, e);
         *code = answer.code;
         return r;
 }
@@ -65,19 +67,26 @@ static const char *label_of(const Containerd__Image *image, const char *key)
         return NULL;
 }
 
-/* The label counts only for the name and digest that it names: `ctr images tag` copies labels. */
-static int64_t verified_of(const Containerd__Image *image)
+#define ANONYMOUS " anonymous"
+
+/* "<name> <digest> <unix seconds>[ anonymous]". It counts only for the name and digest that it
+ * names: `ctr images tag` copies labels. */
+static struct verification verified_of(const Containerd__Image *image)
 {
+        const struct verification never = {0};
         const char *label = label_of(image, IMAGES_LABEL_VERIFIED);
         if (label == NULL || image->name == NULL)
-                return 0;
+                return never;
         cleanup_free char *prefix = mem_printf("%s %s ", image->name, image->target->digest);
         size_t n = strlen(prefix);
         if (strncmp(label, prefix, n) != 0)
-                return 0;
+                return never;
         char *end = NULL;
         long long seconds = strtoll(label + n, &end, 10);
-        return end != label + n && *end == '\0' && seconds > 0 ? seconds : 0;
+        bool anonymous = strcmp(end, ANONYMOUS) == 0;
+        if (end == label + n || (*end != '\0' && !anonymous) || seconds <= 0)
+                return never;
+        return (struct verification){.unix_s = seconds, .anonymous = anonymous};
 }
 
 int images_get(struct images *im, const char *name, struct image_record *out, struct err *e)
@@ -86,7 +95,8 @@ int images_get(struct images *im, const char *name, struct image_record *out, st
         Containerd__GetImageRequest request = CONTAINERD__GET_IMAGE_REQUEST__INIT;
         request.name = (char *)name;
         cleanup_rpc_answer struct rpc_answer answer = {0};
-        if (ask(im->containerd, IMAGES_SERVICE "Get", &request.base, &answer, e) < 0)
+        if (ask(im->containerd, IMAGES_SERVICE "Get", &request.base, CALL_TIMEOUT_MS, &answer, e) <
+                0)
                 return -1;
         out->answer =
                 containerd__image_response__unpack(NULL, answer.response_size, answer.response);
@@ -96,7 +106,7 @@ int images_get(struct images *im, const char *name, struct image_record *out, st
                 return err_set(e, ERR_PROTOCOL, "containerd: the record of %s has no target", name);
         }
         out->digest = image->target->digest;
-        out->verified_unix_s = verified_of(image);
+        out->verified = verified_of(image);
         return 0;
 }
 
@@ -133,7 +143,8 @@ int images_status(
         request.image = &spec;
         request.has_verbose = request.verbose = chain_id != NULL;
         cleanup_rpc_answer struct rpc_answer answer = {0};
-        if (ask(im->cri, "/runtime.v1.ImageService/ImageStatus", &request.base, &answer, e) < 0)
+        if (ask(im->cri, "/runtime.v1.ImageService/ImageStatus", &request.base, CALL_TIMEOUT_MS,
+                    &answer, e) < 0)
                 return -1;
         Cri__ImageStatusResponse *status =
                 cri__image_status_response__unpack(NULL, answer.response_size, answer.response);
@@ -156,11 +167,11 @@ static int snapshot_stat(struct images *im, const char *snapshotter, const char 
         Containerd__StatSnapshotRequest request = CONTAINERD__STAT_SNAPSHOT_REQUEST__INIT;
         request.snapshotter = (char *)snapshotter;
         request.key = (char *)chain_id;
-        int code;
-        int r = tell(im->containerd, "/containerd.services.snapshots.v1.Snapshots/Stat",
-                &request.base, &code, e);
+        cleanup_rpc_answer struct rpc_answer answer = {0};
+        int r = ask(im->containerd, "/containerd.services.snapshots.v1.Snapshots/Stat",
+                &request.base, CALL_TIMEOUT_MS, &answer, e);
         *present = r == 0;
-        return code == GRPC_NOT_FOUND ? 0 : r;
+        return answer.code == GRPC_NOT_FOUND ? 0 : r;
 }
 
 /* The ID under a name, or NULL when CRI does not know it. */
@@ -236,14 +247,15 @@ static int put(struct images *im, Containerd__Image *image, struct err *e)
 }
 
 /* The caller frees. */
-static char *verified_label(const char *name, const char *digest, int64_t verified_unix_s)
+static char *verified_label(const char *name, const char *digest, struct verification v)
 {
-        return mem_printf("%s %s %" PRId64, name, digest, verified_unix_s);
+        return mem_printf(
+                "%s %s %" PRId64 "%s", name, digest, v.unix_s, v.anonymous ? ANONYMOUS : "");
 }
 
 int images_alias(struct images *im, const struct image_alias *a, struct err *e)
 {
-        cleanup_free char *text = verified_label(a->name, a->from->digest, a->verified_unix_s);
+        cleanup_free char *text = verified_label(a->name, a->from->digest, a->verified);
         Containerd__Label verified = CONTAINERD__LABEL__INIT;
         verified.key = IMAGES_LABEL_VERIFIED;
         verified.value = text;
@@ -281,10 +293,10 @@ static int set_label(struct images *im, const char *name, const char *key, const
         return update(im, &image, &path, 1, code, e);
 }
 
-int images_mark(struct images *im, const char *name, const char *digest, int64_t verified_unix_s,
-        struct err *e)
+int images_mark(struct images *im, const char *name, const char *digest,
+        struct verification verified, struct err *e)
 {
-        cleanup_free char *text = verified_label(name, digest, verified_unix_s);
+        cleanup_free char *text = verified_label(name, digest, verified);
         int code;
         if (set_label(im, name, IMAGES_LABEL_VERIFIED, text, &code, e) < 0)
                 return err_wrap(e, "cannot label %s as verified", name);

@@ -3,10 +3,10 @@
  * containerd's image store and CRI's view of it, as typed questions (containerd:
  * api/services/images/v1, api/services/snapshots/v1; k8s.io/cri-api runtime/v1).
  *
- * Every call has a time limit of its own and no parent: what must be written is written whoever has
- * gone meanwhile. Errors: ERR_NOT_FOUND, ERR_BACKEND when containerd cannot be asked, ERR_PROTOCOL
- * when its answer makes no sense, ERR_INTERNAL with containerd's words for all else.
- * Safe from any thread; blocks.
+ * Questions have a time limit of their own, writes none; neither has a parent: what must be written
+ * is written whoever has gone meanwhile. Errors: ERR_NOT_FOUND, ERR_BACKEND when containerd cannot
+ * be asked, ERR_PROTOCOL when its answer makes no sense, ERR_INTERNAL with containerd's words for
+ * all else. Safe from any thread; blocks.
  */
 #ifndef CRI_RESOLVED_IMAGES_H
 #define CRI_RESOLVED_IMAGES_H
@@ -26,10 +26,17 @@ struct images {
         struct rpc *containerd; /* containerd's API; may be the same channel */
 };
 
+/* When the upstream last said so, and whether it said so to anybody: an image that was given to a
+ * request with credentials is not for a request without, whatever happens to the upstream later. */
+struct verification {
+        int64_t unix_s; /* 0: never */
+        bool anonymous;
+};
+
 /* What the store says of one name. */
 struct image_record {
-        const char *digest;      /* borrowed from the record */
-        int64_t verified_unix_s; /* from our label, if it belongs to this name and digest; else 0 */
+        const char *digest;           /* borrowed from the record */
+        struct verification verified; /* our label, if it belongs to this name and digest; else 0 */
         struct Containerd__ImageResponse
                 *answer; /* private: the whole record, unknown fields too */
 };
@@ -55,7 +62,7 @@ int images_current(struct images *im, const char *tagged, const char *digested,
 struct image_alias {
         const char *name;
         const struct image_record *from; /* the target to take over */
-        int64_t verified_unix_s;         /* for our label */
+        struct verification verified;    /* for our label */
         /* Set CRI's managed label. Off for the sandbox image: containerd then labels the new name
          * itself, `pinned` included (1.7 adds that only to names that lack `managed`). On
          * otherwise: containerd's own labelling reads the record and writes its target back, and
@@ -67,8 +74,8 @@ struct image_alias {
 int images_alias(struct images *im, const struct image_alias *a, struct err *e) ERR_MUST_CHECK;
 
 /* Writes our label on a record and nothing else. It does not count should the record have moved. */
-int images_mark(struct images *im, const char *name, const char *digest, int64_t verified_unix_s,
-        struct err *e) ERR_MUST_CHECK;
+int images_mark(struct images *im, const char *name, const char *digest,
+        struct verification verified, struct err *e) ERR_MUST_CHECK;
 
 /* Pins `digested` if containerd has pinned `tagged`: of a native pull of its sandbox image it pins
  * all names, but of a pull by digest it cannot tell. Names that have gone meanwhile are no error.

@@ -101,10 +101,15 @@ static void reload(const char *path)
 
 /* ---- listening ---- */
 
+/* Names and numbers, as the configuration takes them (never empty). */
 static int group_ids(const struct config *c, uint32_t **out, struct err *e)
 {
         uint32_t *gids = mem_zalloc(c->allow_group_count * sizeof(*gids));
         for (size_t i = 0; i < c->allow_group_count; i++) {
+                char *end = NULL;
+                gids[i] = (uint32_t)strtoul(c->allow_groups[i], &end, 10);
+                if (*end == '\0')
+                        continue;
                 const struct group *g = getgrnam(c->allow_groups[i]);
                 if (g == NULL) {
                         free(gids);

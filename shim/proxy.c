@@ -306,9 +306,11 @@ static void wait_end(struct proxy *p)
 
 void proxy_stop(struct proxy *p, int64_t grace_ms)
 {
-        proxy_acceptor_stop(p->acceptor);
-        if (!p->started)
+        if (!p->started) {
+                proxy_acceptor_stop(p->acceptor);
                 return;
+        }
+        proxy_acceptor_pause(p->acceptor);
         p->started = false;
         atomic_store_explicit(&p->stopping, true, memory_order_relaxed);
         proxy_tag_release(&p->shut);
@@ -316,6 +318,9 @@ void proxy_stop(struct proxy *p, int64_t grace_ms)
         if (!wait_shut(p, grace_ms))
                 grpc_server_cancel_all_calls(p->server);
         wait_end(p);
+        /* Only now: the last pull may have written a tag, and its order was known to us alone. A
+         * daemon that took over the socket before could be overtaken by that write. */
+        proxy_acceptor_stop(p->acceptor);
         grpc_completion_queue_shutdown(p->queue);
         pthread_join(p->thread, NULL);
 }

@@ -271,13 +271,18 @@ int proxy_acceptor_start(struct proxy_acceptor *a, struct err *e)
         return 0;
 }
 
+void proxy_acceptor_pause(struct proxy_acceptor *a)
+{
+        if (!a->started)
+                return;
+        eventfd_write(a->stop_fd, 1);
+        pthread_join(a->thread, NULL);
+        a->started = false;
+}
+
 void proxy_acceptor_stop(struct proxy_acceptor *a)
 {
-        if (a->started) {
-                eventfd_write(a->stop_fd, 1);
-                pthread_join(a->thread, NULL);
-                a->started = false;
-        }
+        proxy_acceptor_pause(a);
         for (; a->count > 0; a->count--) {
                 struct listener *l = &a->listeners[a->count - 1];
                 if (l->path != NULL)

@@ -72,6 +72,7 @@ struct proxy_call {
         struct rpc_connection *connection;
         grpc_call *back;
         struct proxy_half up; /* front to back */
+        bool whole;           /* the batch under way sends all of it and awaits the headers */
         struct proxy_half down;
         struct proxy_tag back_sent, back_headers, back_read, back_status;
         grpc_metadata_array headers;
@@ -143,7 +144,9 @@ int proxy_acceptor_listen_unix(struct proxy_acceptor *a, const char *path, uint3
         int64_t gid, struct err *e) ERR_MUST_CHECK;
 int proxy_acceptor_listen_fd(struct proxy_acceptor *a, int fd, struct err *e) ERR_MUST_CHECK;
 int proxy_acceptor_start(struct proxy_acceptor *a, struct err *e) ERR_MUST_CHECK;
-/* No further connection; removes the socket files that it made. Idempotent. */
+/* No further connection, but nobody else gets the sockets yet. Idempotent. */
+void proxy_acceptor_pause(struct proxy_acceptor *a);
+/* Removes the socket files that it made. Idempotent. */
 void proxy_acceptor_stop(struct proxy_acceptor *a);
 void proxy_acceptor_free(struct proxy_acceptor *a); /* accepts NULL */
 

@@ -130,17 +130,17 @@ static void up_send(struct proxy_call *c)
         grpc_op ops[4];
         size_t n = up_operations(c, ops);
         /* Nothing else to send: one completion for both the send and the headers that answer it. */
-        bool whole = first && h->sent_end;
-        if (whole)
+        c->whole = first && h->sent_end;
+        if (c->whole)
                 ops[n++] = headers_in(c);
-        h->busy = proxy_call_batch(c, c->back, ops, n, whole ? &c->back_headers : &c->back_sent);
+        h->busy = proxy_call_batch(c, c->back, ops, n, c->whole ? &c->back_headers : &c->back_sent);
         if (!h->busy) {
                 refused(c, first);
                 return;
         }
         h->sent_headers = true;
         if (first)
-                await_answer(c, whole);
+                await_answer(c, c->whole);
         half_advance(h);
 }
 
@@ -229,7 +229,7 @@ static void back_headers_done(void *owner, bool ok)
 {
         struct proxy_call *c = owner;
         (void)ok;
-        if (c->up.sent_end && c->up.busy) /* both in one batch */
+        if (c->whole)
                 half_sent(&c->up);
         c->headers_known = true;
         down_pump(c, false);

@@ -15,7 +15,7 @@
 #include "shim/degrade.h"
 #include "shim/message.h"
 
-enum { ROUNDS_MAX = 4 };
+enum { ROUNDS_MAX = 4, CLOCK_SKEW_S = 60 };
 
 /* containerd: core/annotations and CRI's snapshotterFromPodSandboxConfig. */
 #define ANNOTATION_RUNTIME_HANDLER "io.containerd.cri.runtime-handler"
@@ -38,8 +38,10 @@ struct pull {
         char *digested;                  /* name@digest */
         char *previous;                  /* what the tag targeted when we came; NULL: nothing */
         bool verified;                   /* by the upstream, not degraded */
-        bool removed;                    /* somebody removes the image while we pull it */
-        struct rpc_answer answer;        /* what kubelet gets */
+        int64_t verified_unix_s;
+        bool removed;             /* somebody removes the image while we pull it */
+        bool unavailable;         /* the upstream cannot be asked */
+        struct rpc_answer answer; /* what kubelet gets */
 
         /* for the log */
         const char *source;
@@ -51,10 +53,8 @@ enum step { STEP_DONE, STEP_AGAIN, STEP_FAILED };
 
 /* ---- 1. read ---- */
 
-static char *runtime_handler_of(const Cri__PullImageRequest *request)
+static char *annotated_handler(const Cri__PullImageRequest *request)
 {
-        if (request->image->runtime_handler != NULL && *request->image->runtime_handler != '\0')
-                return mem_strdup(request->image->runtime_handler);
         char *handler = NULL;
         Cri__SandboxConfigView *view = cri__sandbox_config_view__unpack(
                 NULL, request->sandbox_config.len, request->sandbox_config.data);
@@ -65,7 +65,18 @@ static char *runtime_handler_of(const Cri__PullImageRequest *request)
         }
         if (view != NULL)
                 cri__sandbox_config_view__free_unpacked(view, NULL);
-        return handler != NULL ? handler : mem_strdup("");
+        return handler;
+}
+
+/* What chooses the snapshotter, in both ways that it can be said: containerd's versions differ in
+ * which one they obey. "" when neither is. */
+static char *runtime_handler_of(const Cri__PullImageRequest *request)
+{
+        const char *asked = log_or(request->image->runtime_handler);
+        cleanup_free char *annotated = annotated_handler(request);
+        if (*asked == '\0' && *log_or(annotated) == '\0')
+                return mem_strdup("");
+        return mem_printf("%s\n%s", asked, log_or(annotated));
 }
 
 /* False when there is a NUL in the name: as a C string it would be another image's. */
@@ -138,7 +149,7 @@ static enum step answer_error(struct pull *p, const struct err *e)
         p->answer.code = err_grpc_status(e->code);
         /* kubelet knows an unavailable registry by this very prefix, of an Unknown status. */
         p->answer.message = mem_printf("%sfailed to pull and unpack image \"%s\": %s",
-                err_try_next_source(e->code) ? "RegistryUnavailable: " : "", p->ref.text, e->msg);
+                p->unavailable ? "RegistryUnavailable: " : "", p->ref.text, e->msg);
         return STEP_FAILED;
 }
 
@@ -161,6 +172,8 @@ static int resolve_step(struct pull *p, struct err *e)
         p->verified =
                 resolve(p->service->resolver, p->config, &p->ref, &p->credentials,
                         proxy_call_cancel(p->call), &p->resolved, &p->heads_shared_by, &why) == 0;
+        p->verified_unix_s = clock_unix_s();
+        p->unavailable = !p->verified && err_try_next_source(why.code);
         if (!p->verified) {
                 err_wrap(&why, "failed to resolve reference \"%s\"", p->ref.text);
                 p->resolved = (struct registry_answer){0};
@@ -221,7 +234,7 @@ static int fly(struct pull *p, struct err *e)
         char credentials[DIGEST_SHA256_SIZE + 1];
         credentials_key(&p->credentials, credentials);
         cleanup_upstream struct upstream *upstream = NULL;
-        if (upstream_new(p->config, p->ref.host, &upstream, e) < 0)
+        if (upstream_new_as_containerd(p->config, p->ref.host, &upstream, e) < 0)
                 return -1;
         struct flight flight = {
                 .pulled_name = p->digested,
@@ -243,6 +256,34 @@ static int fly(struct pull *p, struct err *e)
 
 /* ---- 5. settle ---- */
 
+/* What is gone now was there a moment ago: somebody (kubelet's garbage collection, crictl) removes
+ * the image at the same time. The next round pulls it again. */
+static enum step failed_or_removed(struct pull *p, const struct err *e)
+{
+        p->removed = e->code == ERR_NOT_FOUND;
+        return p->removed ? STEP_AGAIN : STEP_FAILED;
+}
+
+/* What the label says after this call. */
+static struct verification own_verification(const struct pull *p)
+{
+        return (struct verification){
+                .unix_s = p->verified_unix_s,
+                .anonymous = !credentials_present(&p->credentials),
+        };
+}
+
+/* Is our verification worth a label? Not if a good one would be lost: "to anybody" is said anew
+ * only by a request without credentials, and it ends with max_stale. */
+static bool improves(const struct pull *p, struct verification was, int64_t old_enough_s)
+{
+        struct verification own = own_verification(p);
+        int64_t age_s = own.unix_s - was.unix_s;
+        if (own.anonymous != was.anonymous)
+                return own.anonymous || age_s > p->entry->max_stale_s;
+        return age_s > old_enough_s || age_s < -CLOCK_SKEW_S; /* a label from the future */
+}
+
 static bool is_sandbox_image(const struct pull *p)
 {
         return p->backend.sandbox_image != NULL &&
@@ -254,9 +295,10 @@ static int mark_digest(struct pull *p, struct image_record *digested, struct err
 {
         if (images_get(&p->service->images, p->digested, digested, e) < 0)
                 return err_wrap(e, "containerd has pulled %s, but now", p->digested);
-        if (digested->verified_unix_s != 0)
+        if (!improves(p, digested->verified, p->entry->max_stale_s))
                 return 0;
-        return images_mark(&p->service->images, p->digested, p->resolved.digest, clock_unix_s(), e);
+        return images_mark(
+                &p->service->images, p->digested, p->resolved.digest, own_verification(p), e);
 }
 
 static int write_tag(struct pull *p, struct err *e)
@@ -267,7 +309,7 @@ static int write_tag(struct pull *p, struct err *e)
         struct image_alias alias = {
                 .name = p->ref.text,
                 .from = &digested,
-                .verified_unix_s = clock_unix_s(),
+                .verified = own_verification(p),
                 .managed = !is_sandbox_image(p),
         };
         return images_alias(&p->service->images, &alias, e);
@@ -286,6 +328,7 @@ static bool still_so(struct pull *p)
                 strcmp(again.digest, p->resolved.digest) != 0)
                 return false;
         p->resolved = again;
+        p->verified_unix_s = clock_unix_s();
         return true;
 }
 
@@ -302,7 +345,7 @@ static enum step settle_in_turn(struct pull *p, struct err *e)
                 __attribute__((fallthrough));
         case ORDER_WRITE:
                 if (write_tag(p, e) < 0)
-                        return STEP_FAILED;
+                        return failed_or_removed(p, e);
                 break;
         case ORDER_NOTHING_TO_WRITE:
                 break;
@@ -317,7 +360,7 @@ static enum step settle(struct pull *p, struct err *e)
                 return STEP_DONE;
         if (p->tag == NULL) {
                 cleanup_image_record struct image_record digested = {0};
-                return mark_digest(p, &digested, e) < 0 ? STEP_FAILED : STEP_DONE;
+                return mark_digest(p, &digested, e) < 0 ? failed_or_removed(p, e) : STEP_DONE;
         }
         order_turn_begin(p->service->order, p->tag);
         enum step s = settle_in_turn(p, e);
@@ -338,8 +381,7 @@ static enum step wait_visible(struct pull *p, struct err *e)
         if (images_wait_visible(im, p->ref.text, p->resolved.digest, id, e) == 0)
                 return images_pin_alike(im, p->ref.text, p->digested, e) < 0 ? STEP_FAILED
                                                                              : STEP_DONE;
-        p->removed = e->code == ERR_NOT_FOUND;
-        return p->removed ? STEP_AGAIN : STEP_FAILED;
+        return failed_or_removed(p, e);
 }
 
 /* ---- the whole ---- */
@@ -415,14 +457,13 @@ static void renew(struct pull *p)
                 return;
         struct err unused;
         struct images *im = &p->service->images;
-        int64_t now_s = clock_unix_s();
         if (p->tag != NULL)
                 order_turn_begin(p->service->order, p->tag);
         cleanup_image_record struct image_record record = {0};
         if (images_get(im, p->ref.text, &record, &unused) == 0 &&
                 strcmp(record.digest, p->resolved.digest) == 0 &&
-                now_s - record.verified_unix_s > p->entry->max_stale_s / 4 &&
-                images_mark(im, p->ref.text, record.digest, now_s, &unused) < 0)
+                improves(p, record.verified, p->entry->max_stale_s / 4) &&
+                images_mark(im, p->ref.text, record.digest, own_verification(p), &unused) < 0)
                 log_line(LOG_LEVEL_WARNING, "label not renewed", "reference", p->ref.text, "error",
                         unused.msg, NULL);
         if (p->tag != NULL)

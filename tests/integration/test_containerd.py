@@ -310,6 +310,15 @@ class Private(Case):
         self.assertRegex(self.ours.pull_fails(name), REFUSED)
         self.assertEqual("private\n", run_pod(self.ours, name))
 
+    def test_our_server_need_not_be_the_one_of_containerd(self):
+        """The credentials are bound to where containerd goes, which our own entry does not change."""
+        self.images.push(stage.private, "by/server", "v", "server")
+        host = "elsewhere.example"
+        self.containerd.set_upstream(host, stage.private.url.replace("127.0.0.1", "localhost"))
+        with Daemon(stage.folder, self.containerd, {host: stage.private.url}, name="by-server") as daemon:
+            with Cri(daemon.socket) as cri:
+                cri.pull(f"{host}/by/server:v", auth_config(USER, WORD))
+
     def test_unchanged_private_tag_is_no_pull(self):
         self.images.push(stage.private, "by/again", "v", "again")
         right = auth_config(USER, WORD)

@@ -367,13 +367,13 @@ static void publish_notes_what_needs_a_restart(void **state)
         char *note = NULL;
         config_publish(load(s, "[log]\nlevel = \"info\"\n"), &note);
         assert_null(note);
-        config_publish(
-                load(s, "[log]\nlevel = \"debug\"\n[shim]\nallow_groups = [\"root\"]\n"), &note);
+        config_publish(load(s, "[log]\nlevel = \"debug\"\n[shim]\ncerts_dir = \"/x\"\n"), &note);
         assert_null(note);
         config_publish(load(s, "[shim]\nlisten = [\"unix:///x\"]\nlisten_mode = \"0600\"\n"
-                               "backend_wait = \"1s\"\n"),
+                               "allow_groups = [\"root\"]\nbackend_wait = \"1s\"\n"),
                 &note);
-        assert_string_equal(note, "shim.listen, shim.listen_mode, shim.backend_wait");
+        assert_string_equal(
+                note, "shim.listen, shim.listen_mode, shim.allow_groups, shim.backend_wait");
         free(note);
         cleanup_config const struct config *c = config_get();
         assert_string_equal(c->listen[0], "unix:///x");
