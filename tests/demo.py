@@ -67,7 +67,7 @@ def pull_and_run(tell, crictl, expected):
 def push(tell, images, upstream, marker):
     tell.command(f"skopeo copy oci:web docker://{upstream.host}/{REPO}:{TAG}")
     digest = images.push(upstream, REPO, TAG, marker)
-    tell.say(f"{IMAGE} is {digest} now; its container prints: {marker}")
+    tell.say(f"{IMAGE} is {digest[:19]}... now; its container prints: {marker}")
     return digest
 
 
