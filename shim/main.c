@@ -29,7 +29,9 @@ static const char usage[] =
         "  --check        read the configuration, say what is wrong with it, and exit\n"
         "  --version      print the version and exit\n"
         "\n"
-        "SIGHUP reads the configuration again; SIGTERM ends running calls, then the program.\n";
+        "SIGHUP reads the configuration again. SIGTERM lets running calls end (30 s at most), "
+        "then\n"
+        "cancels them and ends the program.\n";
 
 struct options {
         const char *config_path; /* NULL: defaults */
@@ -62,6 +64,7 @@ static int read_options(int argc, char **argv, struct options *o)
                         fputs(usage, stdout);
                         return 0;
                 default:
+                        fputs("see cri-resolved --help\n", stderr);
                         return 64;
                 }
         }
@@ -174,8 +177,9 @@ static int serve(const struct config *c, struct proxy *proxy, const sigset_t *si
         sd_notify(0, "READY=1");
         resident_trim();
         follow_signals(signals, config_path);
-        log_line(LOG_LEVEL_INFO, "stopping", NULL);
+        log_line(LOG_LEVEL_INFO, "stopping: running calls have 30 s to end", NULL);
         proxy_stop(proxy, STOP_GRACE_MS);
+        log_line(LOG_LEVEL_INFO, "stopped", NULL);
         return 0;
 }
 
@@ -224,6 +228,22 @@ static void harden(sigset_t *signals)
         pthread_sigmask(SIG_BLOCK, signals, NULL);
 }
 
+static int check(const char *path)
+{
+        struct err e;
+        struct config *c = NULL;
+        if (config_load(path, &c, &e) < 0) {
+                fprintf(stderr, "cri-resolved: %s\n", e.msg);
+                return err_exit_code(e.code);
+        }
+        config_put(c);
+        if (path != NULL)
+                printf("%s is valid\n", path);
+        else
+                puts("there is no " DEFAULT_CONFIG ": the defaults apply");
+        return 0;
+}
+
 static int fail(const struct err *e)
 {
         log_line(LOG_LEVEL_ERROR, "cannot run", "error", e->msg, NULL);
@@ -236,6 +256,8 @@ int main(int argc, char **argv)
         int exit_code = read_options(argc, argv, &options);
         if (exit_code >= 0)
                 return exit_code;
+        if (options.check)
+                return check(options.config_path);
         sigset_t signals;
         harden(&signals);
         log_setup(LOG_LEVEL_INFO, false);
@@ -243,11 +265,6 @@ int main(int argc, char **argv)
         struct config *loaded = NULL;
         if (config_load(options.config_path, &loaded, &e) < 0)
                 return fail(&e);
-        if (options.check) {
-                config_put(loaded);
-                puts("the configuration is valid");
-                return 0;
-        }
         publish(loaded);
         cleanup_config const struct config *config = config_get();
         return run(config, &signals, options.config_path, &e) < 0 ? fail(&e) : 0;

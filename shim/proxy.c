@@ -243,6 +243,7 @@ struct proxy *proxy_new(const struct proxy_options *o)
         p->queue = grpc_completion_queue_create_for_next(NULL);
         p->server = server_new(p->queue);
         p->target = rpc_target_new(o->backend);
+        rpc_target_announce(p->target);
         p->methods = o->methods;
         p->handler_arg = o->handler_arg;
         p->backend_wait_ms = o->backend_wait_ms;

@@ -177,15 +177,21 @@ static int clear_stale(const struct sockaddr_un *address, struct err *e)
         if (lstat(path, &found) < 0)
                 return errno == ENOENT ? 0 : err_set_sys(e, errno, "%s", path);
         if (!S_ISSOCK(found.st_mode))
-                return err_set(e, ERR_CONFIG, "%s: there is a file of another kind", path);
+                return err_set(e, ERR_CONFIG,
+                        "%s: exists and is not a socket; remove it, or change shim.listen", path);
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return err_set_sys(e, errno, "%s", path);
-        bool refused = connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 &&
-                       errno == ECONNREFUSED;
+        bool connected = connect(fd, (const struct sockaddr *)address, sizeof *address) == 0;
+        int failed = connected ? 0 : errno;
         close(fd);
-        if (!refused)
-                return err_set(e, ERR_CONFIG, "%s: another process serves this socket", path);
+        if (connected || failed == EAGAIN) /* EAGAIN: served, and very busy */
+                return err_set(e, ERR_CONFIG,
+                        "%s: another process serves this socket; stop it first, or change "
+                        "shim.listen",
+                        path);
+        if (failed != ECONNREFUSED)
+                return err_set_sys(e, failed, "%s: cannot tell whether it is served", path);
         return unlink(path) < 0 ? err_set_sys(e, errno, "%s", path) : 0;
 }
 
@@ -210,15 +216,27 @@ static int bind_and_listen(
         return 0;
 }
 
+/* /run is empty after a boot: the last folder of the path is made, those above it have to be there.
+ */
+static int open_folder(const char *socket_path, struct err *e)
+{
+        char copy[sizeof((struct sockaddr_un *)0)->sun_path];
+        snprintf(copy, sizeof copy, "%s", socket_path);
+        const char *folder = dirname(copy);
+        if (mkdir(folder, 0755) < 0 && errno != EEXIST)
+                return err_set_sys(
+                        e, errno, "cannot listen at %s: cannot make its folder", socket_path);
+        int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return fd >= 0 ? fd : err_set_sys(e, errno, "cannot listen at %s: its folder", socket_path);
+}
+
 /* Under a lock on the folder: of two that start at once, one finds the other's socket served. */
 static int open_listener(const struct sockaddr_un *address, const struct file_access *access,
         int *out, struct err *e)
 {
-        char folder[sizeof address->sun_path];
-        memcpy(folder, address->sun_path, sizeof folder);
-        int lock = open(dirname(folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int lock = open_folder(address->sun_path, e);
         if (lock < 0)
-                return err_set_sys(e, errno, "%s: its folder", address->sun_path);
+                return -1;
         flock(lock, LOCK_EX);
         int result = clear_stale(address, e);
         if (result == 0) {

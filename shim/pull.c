@@ -45,6 +45,7 @@ struct pull {
 
         /* for the log */
         const char *source;
+        char degraded[512]; /* why */
         unsigned heads_shared_by;
         int rounds;
 };
@@ -174,14 +175,14 @@ static int resolve_step(struct pull *p, struct err *e)
                         proxy_call_cancel(p->call), &p->resolved, &p->heads_shared_by, &why) == 0;
         p->verified_unix_s = clock_unix_s();
         p->unavailable = !p->verified && err_try_next_source(why.code);
+        p->degraded[0] = '\0';
         if (!p->verified) {
                 err_wrap(&why, "failed to resolve reference \"%s\"", p->ref.text);
                 p->resolved = (struct registry_answer){0};
                 if (degrade(&p->service->images, p->entry, &p->ref,
                             credentials_present(&p->credentials), &why, p->resolved.digest, e) < 0)
                         return -1;
-                log_line(LOG_LEVEL_WARNING, "degraded", "reference", p->ref.text, "digest",
-                        p->resolved.digest, "policy", "stale", "error", why.msg, NULL);
+                snprintf(p->degraded, sizeof(p->degraded), "%.500s", why.msg);
         }
         free(p->digested);
         p->digested = ref_with_digest(&p->ref, p->resolved.digest);
@@ -441,11 +442,11 @@ static void log_pull(const struct pull *p)
         if (image == NULL && p->request != NULL && p->request->image != NULL)
                 image = p->request->image->image;
         bool ok = p->answer.code == 0;
-        log_line(ok ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "pull", "reference", log_or(image),
-                "digest", p->resolved.digest, "previous", log_or(p->previous), "source",
-                log_or(p->source), "outcome", ok ? "ok" : "failed", "error",
-                log_or(p->answer.message), "duration_ms", duration, "heads_shared_by", shared,
-                "rounds", rounds, NULL);
+        log_line(ok && p->degraded[0] == '\0' ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "pull",
+                "reference", log_or(image), "digest", p->resolved.digest, "previous",
+                log_or(p->previous), "source", log_or(p->source), "outcome", ok ? "ok" : "failed",
+                "error", log_or(p->answer.message), "degraded", p->degraded, "duration_ms",
+                duration, "heads_shared_by", shared, "rounds", rounds, NULL);
 }
 
 /* With the policy "stale" an unchanged answer renews the label, now and then: each write is a

@@ -13,6 +13,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/log.h"
+
 #define URL_PREFIX "unix://"
 
 struct rpc_connection {
@@ -26,6 +28,8 @@ struct rpc_target {
         char *url;
         pthread_mutex_t lock;
         struct rpc_connection *current; /* NULL: none yet, or the last one is broken */
+        bool announce;
+        bool missing; /* announced */
 };
 
 static grpc_arg integer(const char *key, int value)
@@ -146,6 +150,24 @@ static bool hung_up(const struct rpc_connection *c)
         return poll(&p, 1, 0) != 0;
 }
 
+void rpc_target_announce(struct rpc_target *t)
+{
+        t->announce = true;
+}
+
+/* Under the lock. */
+static void announce(struct rpc_target *t, bool reached, const struct err *e)
+{
+        if (!t->announce || t->missing == !reached)
+                return;
+        t->missing = !reached;
+        if (reached)
+                log_line(LOG_LEVEL_INFO, "containerd answers again", "backend", t->url, NULL);
+        else
+                log_line(LOG_LEVEL_WARNING, "containerd does not answer", "backend", t->url,
+                        "error", e->msg, NULL);
+}
+
 int rpc_connection_get(struct rpc_target *t, struct rpc_connection **out, struct err *e)
 {
         struct rpc_connection *unused = NULL;
@@ -157,6 +179,7 @@ int rpc_connection_get(struct rpc_target *t, struct rpc_connection **out, struct
         }
         if (t->current == NULL)
                 result = open_connection(t, &t->current, e);
+        announce(t, result == 0, e);
         if (result == 0) {
                 t->current->references++;
                 *out = t->current;

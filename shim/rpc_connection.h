@@ -25,6 +25,9 @@ struct rpc_target *rpc_target_new(const char *url); /* "unix:///run/containerd/c
 void rpc_target_free(struct rpc_target *t); /* accepts NULL; every connection must have been put */
 
 struct rpc_connection;
+/* From now on, says in the log when containerd is not there, and when it is back: once per change.
+ */
+void rpc_target_announce(struct rpc_target *t);
 /* A connection that was alive a moment ago. ERR_BACKEND when containerd cannot be reached. */
 int rpc_connection_get(
         struct rpc_target *t, struct rpc_connection **out, struct err *e) ERR_MUST_CHECK;

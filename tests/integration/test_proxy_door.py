@@ -120,14 +120,23 @@ class Sockets(unittest.TestCase):
         daemon.socket.write_text("precious")
         code, log = self.refused_to_start(daemon)
         self.assertEqual(code, 78)
-        self.assertIn(f"{daemon.socket}: there is a file of another kind", log)
+        self.assertIn(f"{daemon.socket}: exists and is not a socket; remove it, or change shim.listen", log)
         self.assertEqual(daemon.socket.read_text(), "precious")
 
     def test_a_folder_that_is_not_there(self):
-        daemon = Daemon(self.folder, self.backend.socket, shim={"listen": "unix:///nonexistent/r.sock"})
+        daemon = Daemon(self.folder, self.backend.socket, shim={"listen": "unix:///nonexistent/folder/r.sock"})
         code, log = self.refused_to_start(daemon)
         self.assertEqual(code, 71)
-        self.assertIn("/nonexistent/r.sock: its folder: No such file or directory", log)
+        self.assertIn("cannot listen at /nonexistent/folder/r.sock: cannot make its folder: No such file or directory", log)
+
+    def test_its_own_folder_is_made(self):
+        """/run is empty after a boot."""
+        path = self.folder.path / "made" / "r.sock"
+        with Daemon(self.folder, self.backend.socket, wait=False, shim={"listen": f"unix://{path}"}) as daemon:
+            daemon.process.wait_ready(lambda: accepts(path))
+            with Caller(path) as caller:
+                self.assertTrue(caller.call(VERSION))
+            self.assertEqual(stat.S_IMODE(os.stat(path.parent).st_mode) & 0o022, 0)
 
     def test_two_sockets(self):
         paths = [self.folder.path / "one.sock", self.folder.path / "two.sock"]
