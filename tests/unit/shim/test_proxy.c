@@ -337,7 +337,7 @@ static void test_never_started(void **state)
         proxy_free(proxy_new(&o));
         struct proxy *p = proxy_new(&o);
         struct err e;
-        assert_int_equal(proxy_listen_unix(p, "/nonexistent/x.sock", 0600, -1, &e), -1);
+        assert_int_equal(proxy_listen_unix(p, "/nonexistent/folder/x.sock", 0600, -1, &e), -1);
         assert_int_equal(e.code, ERR_SYSTEM);
         assert_int_equal(proxy_listen_fd(p, 0, &e), -1);
         proxy_free(p);
