@@ -75,14 +75,15 @@ static struct entry *claim(struct auth_memory *m, const char *key)
         return e;
 }
 
-static char *challenge_key(const char *origin, const char *repository)
+static char *challenge_key(const struct auth_place *place)
 {
-        return mem_printf("challenge\n%s\n%s", origin, repository);
+        return mem_printf("challenge\n%s\n%s\n%s", place->host, place->origin, place->repository);
 }
 
-static char *token_key(const char *origin, const char *repository, const char *login_key)
+static char *token_key(const struct auth_place *place, const char *login_key)
 {
-        return mem_printf("token\n%s\n%s\n%s", origin, repository, login_key);
+        return mem_printf(
+                "token\n%s\n%s\n%s\n%s", place->host, place->origin, place->repository, login_key);
 }
 
 static void copy_challenge(const struct challenge *from, struct challenge *to)
@@ -96,9 +97,9 @@ static void copy_challenge(const struct challenge *from, struct challenge *to)
 }
 
 bool auth_memory_challenge(
-        struct auth_memory *m, const char *origin, const char *repository, struct challenge *c)
+        struct auth_memory *m, const struct auth_place *place, struct challenge *c)
 {
-        cleanup_free char *key = challenge_key(origin, repository);
+        cleanup_free char *key = challenge_key(place);
         pthread_mutex_lock(&m->lock);
         const struct entry *e = find(m, key);
         if (e != NULL)
@@ -107,18 +108,18 @@ bool auth_memory_challenge(
         return e != NULL;
 }
 
-void auth_memory_keep_challenge(struct auth_memory *m, const char *origin, const char *repository,
-        const struct challenge *c)
+void auth_memory_keep_challenge(
+        struct auth_memory *m, const struct auth_place *place, const struct challenge *c)
 {
-        cleanup_free char *key = challenge_key(origin, repository);
+        cleanup_free char *key = challenge_key(place);
         pthread_mutex_lock(&m->lock);
         copy_challenge(c, &claim(m, key)->challenge);
         pthread_mutex_unlock(&m->lock);
 }
 
-void auth_memory_drop_challenge(struct auth_memory *m, const char *origin, const char *repository)
+void auth_memory_drop_challenge(struct auth_memory *m, const struct auth_place *place)
 {
-        cleanup_free char *key = challenge_key(origin, repository);
+        cleanup_free char *key = challenge_key(place);
         pthread_mutex_lock(&m->lock);
         struct entry *e = find(m, key);
         if (e != NULL)
@@ -126,10 +127,10 @@ void auth_memory_drop_challenge(struct auth_memory *m, const char *origin, const
         pthread_mutex_unlock(&m->lock);
 }
 
-char *auth_memory_token(struct auth_memory *m, const char *origin, const char *repository,
+char *auth_memory_token(struct auth_memory *m, const struct auth_place *place,
         const char *login_key, int64_t now_ms)
 {
-        cleanup_free char *key = token_key(origin, repository, login_key);
+        cleanup_free char *key = token_key(place, login_key);
         char *token = NULL;
         pthread_mutex_lock(&m->lock);
         struct entry *e = find(m, key);
@@ -141,10 +142,10 @@ char *auth_memory_token(struct auth_memory *m, const char *origin, const char *r
         return token;
 }
 
-void auth_memory_keep_token(struct auth_memory *m, const char *origin, const char *repository,
+void auth_memory_keep_token(struct auth_memory *m, const struct auth_place *place,
         const char *login_key, const char *token, int64_t expires_ms)
 {
-        cleanup_free char *key = token_key(origin, repository, login_key);
+        cleanup_free char *key = token_key(place, login_key);
         pthread_mutex_lock(&m->lock);
         struct entry *e = claim(m, key);
         e->token = mem_strdup(token);
@@ -152,10 +153,10 @@ void auth_memory_keep_token(struct auth_memory *m, const char *origin, const cha
         pthread_mutex_unlock(&m->lock);
 }
 
-void auth_memory_drop_token(struct auth_memory *m, const char *origin, const char *repository,
+void auth_memory_drop_token(struct auth_memory *m, const struct auth_place *place,
         const char *login_key, const char *token)
 {
-        cleanup_free char *key = token_key(origin, repository, login_key);
+        cleanup_free char *key = token_key(place, login_key);
         pthread_mutex_lock(&m->lock);
         struct entry *e = find(m, key);
         if (e != NULL && strcmp(e->token, token) == 0)

@@ -42,6 +42,7 @@ struct question {
         struct login own;
         struct login anonymous;
         char *home; /* the upstream's origin: the only one that sees credentials */
+        struct auth_memory *elsewhere; /* of servers behind redirects; NULL: none yet */
         int64_t deadline_ms;
 
         enum http_method method;
@@ -98,6 +99,7 @@ static void question_fini(struct question *s)
 {
         login_fini(&s->own);
         login_fini(&s->anonymous);
+        auth_memory_free(s->elsewhere);
         free(s->home);
         free(s->url);
         free(s->origin);
@@ -119,7 +121,26 @@ static const struct login *login_here(const struct question *s)
         return is_home(s) ? &s->own : &s->anonymous;
 }
 
-/* Elsewhere the same authorities are trusted, but the client's certificate stays home. */
+/* A registry that redirects to a page of its own writing on another upstream would name the realm
+ * for everybody who asks there: what is heard elsewhere ends with the question. */
+static struct auth_memory *memory_here(struct question *s)
+{
+        if (is_home(s))
+                return s->registry->memory;
+        if (s->elsewhere == NULL)
+                s->elsewhere = auth_memory_new();
+        return s->elsewhere;
+}
+
+static struct auth_place place_here(const struct question *s)
+{
+        return (struct auth_place){.host = s->query->upstream->host,
+                .origin = s->origin,
+                .repository = s->query->repository};
+}
+
+/* Elsewhere the same authorities are trusted, but the client's certificate stays home, and nobody
+ * is exempt from being checked. */
 static struct http_trust trust_here(const struct question *s)
 {
         const struct upstream *u = s->query->upstream;
@@ -128,7 +149,7 @@ static struct http_trust trust_here(const struct question *s)
                 .ca_file_count = u->ca_file_count,
                 .client_cert = is_home(s) ? u->client_cert : NULL,
                 .client_key = is_home(s) ? u->client_key : NULL,
-                .skip_verify = u->skip_verify,
+                .skip_verify = is_home(s) && u->skip_verify,
         };
 }
 
@@ -140,6 +161,7 @@ static int64_t token_expiry_ms(const struct question *s, int64_t granted_ms, int
 
 static int fetch_token(struct question *s, const struct challenge *challenge, struct err *e)
 {
+        struct auth_place place = place_here(s);
         struct http_trust trust = trust_here(s);
         const struct upstream *u = s->query->upstream;
         struct token_query q = {
@@ -162,8 +184,8 @@ static int fetch_token(struct question *s, const struct challenge *challenge, st
                 s->retry_after_ms = token.retry_after_ms;
                 return -1;
         }
-        auth_memory_keep_token(s->registry->memory, s->origin, s->query->repository,
-                login_here(s)->key, token.text, token_expiry_ms(s, granted_ms, token.lifetime_s));
+        auth_memory_keep_token(memory_here(s), &place, login_here(s)->key, token.text,
+                token_expiry_ms(s, granted_ms, token.lifetime_s));
         s->token = take(&token.text);
         s->shown = SHOWN_NEW_TOKEN;
         return 0;
@@ -171,14 +193,14 @@ static int fetch_token(struct question *s, const struct challenge *challenge, st
 
 static int choose_token(struct question *s, const struct challenge *challenge, struct err *e)
 {
+        struct auth_place place = place_here(s);
         const struct login *login = login_here(s);
         if (login->registry_token != NULL) {
                 s->token = mem_strdup(login->registry_token);
                 s->shown = SHOWN_GIVEN_TOKEN;
                 return 0;
         }
-        s->token = auth_memory_token(
-                s->registry->memory, s->origin, s->query->repository, login->key, clock_mono_ms());
+        s->token = auth_memory_token(memory_here(s), &place, login->key, clock_mono_ms());
         if (s->token == NULL)
                 return fetch_token(s, challenge, e);
         s->shown = SHOWN_OLD_TOKEN;
@@ -188,12 +210,12 @@ static int choose_token(struct question *s, const struct challenge *challenge, s
 /* Adds what the registry is known to ask for; nothing as long as it has not asked. */
 static int authorize(struct question *s, struct lines *lines, struct err *e)
 {
+        struct auth_place place = place_here(s);
         const struct login *login = login_here(s);
         cleanup_challenge struct challenge challenge = {0};
         s->shown = SHOWN_NOTHING;
         mem_free_secret(take(&s->token));
-        if (!auth_memory_challenge(
-                    s->registry->memory, s->origin, s->query->repository, &challenge))
+        if (!auth_memory_challenge(memory_here(s), &place, &challenge))
                 return 0;
         if (login->broken != NULL)
                 return err_set(e, ERR_UNAUTHORIZED, "the request's credentials are unusable: %s",
@@ -217,7 +239,8 @@ static int authorize_or_ask(struct question *s, struct lines *lines, struct err 
 {
         if (authorize(s, lines, e) == 0)
                 return 0;
-        auth_memory_drop_challenge(s->registry->memory, s->origin, s->query->repository);
+        struct auth_place place = place_here(s);
+        auth_memory_drop_challenge(memory_here(s), &place);
         if (s->challenged || e->http == 401 || e->http == 403 || e->code == ERR_CANCELLED)
                 return err_wrap(e, "failed to authorize");
         s->fresh_tokens = 0;
@@ -297,13 +320,13 @@ static bool same_text(const char *a, const char *b)
 }
 
 /* Whether the registry asks for just what it was known to ask for. */
-static bool is_known(const struct question *s, const struct challenge *c)
+static bool is_known(struct question *s, const struct challenge *c)
 {
+        struct auth_place place = place_here(s);
         cleanup_challenge struct challenge known = {0};
-        return auth_memory_challenge(
-                       s->registry->memory, s->origin, s->query->repository, &known) &&
-               known.scheme == c->scheme && same_text(known.realm, c->realm) &&
-               same_text(known.service, c->service) && same_text(known.scope, c->scope);
+        return auth_memory_challenge(memory_here(s), &place, &known) && known.scheme == c->scheme &&
+               same_text(known.realm, c->realm) && same_text(known.service, c->service) &&
+               same_text(known.scope, c->scope);
 }
 
 static enum next refuse(const struct question *s, const struct challenge *c, struct err *e)
@@ -334,11 +357,11 @@ static enum next after_basic_challenge(
 }
 
 static enum next after_bearer_challenge(
-        const struct question *s, const struct challenge *c, struct err *e)
+        struct question *s, const struct challenge *c, struct err *e)
 {
+        struct auth_place place = place_here(s);
         if (s->shown == SHOWN_OLD_TOKEN || s->shown == SHOWN_NEW_TOKEN)
-                auth_memory_drop_token(s->registry->memory, s->origin, s->query->repository,
-                        login_here(s)->key, s->token);
+                auth_memory_drop_token(memory_here(s), &place, login_here(s)->key, s->token);
         bool again = s->shown != SHOWN_GIVEN_TOKEN && s->fresh_tokens < FRESH_TOKENS_MAX &&
                      (s->shown != SHOWN_NEW_TOKEN || !is_known(s, c));
         return again ? NEXT_AGAIN : refuse(s, c, e);
@@ -355,6 +378,7 @@ static enum next after_challenge(struct question *s, const struct http_response 
                 }
         }
         s->challenged = true;
+        struct auth_place place = place_here(s);
         enum next next = NEXT_FAIL;
         if (c.scheme == CHALLENGE_NONE)
                 answer_refuse(method_name(s), s->url, 401, e);
@@ -363,8 +387,7 @@ static enum next after_challenge(struct question *s, const struct http_response 
         else
                 next = after_bearer_challenge(s, &c, e);
         if (next == NEXT_AGAIN)
-                auth_memory_keep_challenge(
-                        s->registry->memory, s->origin, s->query->repository, &c);
+                auth_memory_keep_challenge(memory_here(s), &place, &c);
         return next;
 }
 

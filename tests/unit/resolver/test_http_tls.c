@@ -19,7 +19,7 @@ static const char make_certificates[] =
         "  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \\\n"
         "    -subj \"/CN=$ca\" -keyout $ca.key -out $ca.pem\n"
         "done\n"
-        "printf 'subjectAltName=IP:127.0.0.1,DNS:registry.invented.test\\n' >names\n"
+        "printf 'subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:registry.invented.test\\n' >names\n"
         "for who in server client; do\n"
         "  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj \"/CN=$who\" \\\n"
         "    -keyout $who.key -out $who.csr\n"
@@ -236,13 +236,36 @@ static void the_client_certificate_stays_with_the_upstream(void **state)
          */
         cleanup_free char *elsewhere = mem_printf("https://localhost:%d", careful.port);
         redirect_to(elsewhere);
-        like.skip_verify = true; /* the certificate does not name localhost */
         assert_int_equal(ask(&careful, &like, NULL, &e), -1);
         assert_int_equal(e.code, ERR_UNREACHABLE);
         cleanup_free char *wanted = mem_printf("the connection to %s broke: *", elsewhere);
         expect_text(e.msg, wanted);
         /* The redirect is the last request that came through. */
         last_client_is(&careful, "client");
+}
+
+/* Whom not to check was said of the upstream alone. */
+static void who_is_behind_a_redirect_is_checked(void **state)
+{
+        (void)state;
+        cleanup_free char *both = file("both.pem");
+        struct upstream like = {.skip_verify = true, .client_cert = both};
+        char digest[DIGEST_SHA256_SIZE + 1];
+        struct err e;
+        fake_reset(&server);
+        fake_reset(&careful);
+        fake_manifest(&careful, "team/app/v1", "{}", digest);
+        assert_int_equal(ask(&careful, &like, NULL, &e), 0);
+        cleanup_free char *elsewhere = mem_printf("https://127.0.0.1:%d", server.port);
+        redirect_to(elsewhere);
+        assert_int_equal(ask(&careful, &like, NULL, &e), -1);
+        cleanup_free char *wanted =
+                mem_printf("TLS with %s failed: SSL certificate problem: unable "
+                           "to get local issuer certificate",
+                        elsewhere);
+        assert_string_equal(e.msg, wanted);
+        assert_int_equal(e.code, ERR_UNREACHABLE);
+        fake_reset(&careful);
 }
 
 static void no_way_from_https_to_http(void **state)
@@ -341,6 +364,7 @@ int main(void)
                 cmocka_unit_test(the_bundle_of_the_environment),
                 cmocka_unit_test(client_certificates),
                 cmocka_unit_test(the_client_certificate_stays_with_the_upstream),
+                cmocka_unit_test(who_is_behind_a_redirect_is_checked),
                 cmocka_unit_test(no_way_from_https_to_http),
                 cmocka_unit_test(through_a_proxy),
                 cmocka_unit_test(a_proxy_that_refuses),

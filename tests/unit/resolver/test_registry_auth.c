@@ -427,6 +427,47 @@ static void tokens_belong_to_their_credentials(void **state)
         registry_free(stage.registry);
 }
 
+/* A question to the other server, which is an upstream itself. */
+static int ask_the_other(const struct scene *scene, struct err *e)
+{
+        struct stage seen_from_there = stage;
+        seen_from_there.home = stage.other;
+        seen_from_there.other = stage.home;
+        struct registry_answer a;
+        return stage_ask(&seen_from_there, scene, "v1", NULL, &a, e);
+}
+
+/* A registry leads to a page of another upstream on which it wrote a challenge of its own; who
+ * then pulls from that upstream does not take the page's word for the upstream's. */
+static void a_challenge_behind_a_redirect_is_not_remembered(void **state)
+{
+        (void)state;
+        static const struct scene anna = {.credentials = {.username = "anna", .password = "word"}};
+        static const struct scene nobody = {0};
+        stage.registry = registry_new();
+        stage_set(&stage, &stage.home,
+                "[{\"path\": \"^/trap\", \"body\": {\"token\": \"abc\"}},"
+                "{\"redirect\": \"$OTHER/page\"}]",
+                NULL);
+        stage_set(&stage, &stage.other,
+                "[{\"path\": \"^/page\", \"status\": 401, \"headers\": "
+                "{\"WWW-Authenticate\": \"Bearer realm=\\\"$HOME/trap\\\",service=fake\"}}]",
+                BASIC);
+        struct registry_answer a;
+        struct err e;
+        assert_int_equal(stage_ask(&stage, &nobody, "v1", NULL, &a, &e), -1);
+        assert_int_equal(e.code, ERR_UNAUTHORIZED);
+        story_is(NOBODY "GET /trap" QUERY " -\n");
+        cleanup_free char *page = fake_story(&stage.other);
+        assert_string_equal(page, "HEAD /page -\nHEAD /page Bearer abc\n");
+        if (ask_the_other(&anna, &e) < 0)
+                fail_msg("%s", e.msg);
+        story_is("");
+        cleanup_free char *story = fake_story(&stage.other);
+        assert_string_equal(story, NOBODY ASK " " ANNA "\n");
+        registry_free(stage.registry);
+}
+
 static void the_form_of_an_identity_token(void **state)
 {
         (void)state;
@@ -490,6 +531,7 @@ int main(void)
                 cmocka_unit_test(play_elsewhere),
                 cmocka_unit_test(a_revoked_token_is_replaced),
                 cmocka_unit_test(tokens_belong_to_their_credentials),
+                cmocka_unit_test(a_challenge_behind_a_redirect_is_not_remembered),
                 cmocka_unit_test(the_form_of_an_identity_token),
                 cmocka_unit_test(keys_tell_credentials_apart),
         };

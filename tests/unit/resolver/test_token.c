@@ -140,24 +140,30 @@ static void base64(void **state)
         }
 }
 
+static const struct auth_place place = {"h", "o", "r"};
+static const struct auth_place other_host = {"other", "o", "r"};
+static const struct auth_place other_origin = {"h", "other", "r"};
+static const struct auth_place other_repository = {"h", "o", "other"};
+
 static void memory_of_tokens(void **state)
 {
         (void)state;
         struct auth_memory *m = auth_memory_new();
-        auth_memory_keep_token(m, "o", "r", "k", "one", 100);
-        assert_null(auth_memory_token(m, "o", "r", "other", 0));
-        assert_null(auth_memory_token(m, "o", "other", "k", 0));
-        assert_null(auth_memory_token(m, "other", "r", "k", 0));
-        cleanup_free char *one = auth_memory_token(m, "o", "r", "k", 99);
+        auth_memory_keep_token(m, &place, "k", "one", 100);
+        assert_null(auth_memory_token(m, &place, "other", 0));
+        assert_null(auth_memory_token(m, &other_repository, "k", 0));
+        assert_null(auth_memory_token(m, &other_origin, "k", 0));
+        assert_null(auth_memory_token(m, &other_host, "k", 0));
+        cleanup_free char *one = auth_memory_token(m, &place, "k", 99);
         assert_string_equal(one, "one");
-        auth_memory_keep_token(m, "o", "r", "k", "two", 100);
-        auth_memory_drop_token(m, "o", "r", "k", "one");
-        cleanup_free char *two = auth_memory_token(m, "o", "r", "k", 99);
+        auth_memory_keep_token(m, &place, "k", "two", 100);
+        auth_memory_drop_token(m, &place, "k", "one");
+        cleanup_free char *two = auth_memory_token(m, &place, "k", 99);
         assert_string_equal(two, "two");
-        auth_memory_drop_token(m, "o", "r", "k", "two");
-        assert_null(auth_memory_token(m, "o", "r", "k", 99));
-        auth_memory_keep_token(m, "o", "r", "k", "three", 100);
-        assert_null(auth_memory_token(m, "o", "r", "k", 100));
+        auth_memory_drop_token(m, &place, "k", "two");
+        assert_null(auth_memory_token(m, &place, "k", 99));
+        auth_memory_keep_token(m, &place, "k", "three", 100);
+        assert_null(auth_memory_token(m, &place, "k", 100));
         auth_memory_free(m);
 }
 
@@ -169,15 +175,18 @@ static void memory_is_bounded(void **state)
         for (int i = 0; i < 1024; i++) {
                 char repository[16];
                 snprintf(repository, sizeof(repository), "r%d", i);
-                auth_memory_keep_token(m, "o", repository, "k", "t", 100);
+                const struct auth_place filled = {"h", "o", repository};
+                auth_memory_keep_token(m, &filled, "k", "t", 100);
         }
-        free(auth_memory_token(m, "o", "r0", "k", 0));
-        auth_memory_keep_token(m, "o", "new", "k", "t", 100);
-        cleanup_free char *used = auth_memory_token(m, "o", "r0", "k", 0);
-        cleanup_free char *added = auth_memory_token(m, "o", "new", "k", 0);
+        static const struct auth_place first = {"h", "o", "r0"}, second = {"h", "o", "r1"},
+                                       added_last = {"h", "o", "new"};
+        free(auth_memory_token(m, &first, "k", 0));
+        auth_memory_keep_token(m, &added_last, "k", "t", 100);
+        cleanup_free char *used = auth_memory_token(m, &first, "k", 0);
+        cleanup_free char *added = auth_memory_token(m, &added_last, "k", 0);
         assert_non_null(used);
         assert_non_null(added);
-        assert_null(auth_memory_token(m, "o", "r1", "k", 0));
+        assert_null(auth_memory_token(m, &second, "k", 0));
         auth_memory_free(m);
 }
 
@@ -186,16 +195,18 @@ static void memory_of_challenges(void **state)
         (void)state;
         struct auth_memory *m = auth_memory_new();
         struct challenge given = {.scheme = CHALLENGE_BEARER, .realm = (char *)"x"};
-        auth_memory_keep_challenge(m, "o", "r", &given);
+        auth_memory_keep_challenge(m, &place, &given);
         cleanup_challenge struct challenge c = {0};
-        assert_false(auth_memory_challenge(m, "o", "other", &c));
-        assert_true(auth_memory_challenge(m, "o", "r", &c));
+        assert_false(auth_memory_challenge(m, &other_repository, &c));
+        assert_false(auth_memory_challenge(m, &other_origin, &c));
+        assert_false(auth_memory_challenge(m, &other_host, &c));
+        assert_true(auth_memory_challenge(m, &place, &c));
         assert_int_equal(c.scheme, CHALLENGE_BEARER);
         assert_string_equal(c.realm, "x");
         assert_null(c.service);
-        auth_memory_drop_challenge(m, "o", "r");
+        auth_memory_drop_challenge(m, &place);
         struct challenge none = {0};
-        assert_false(auth_memory_challenge(m, "o", "r", &none));
+        assert_false(auth_memory_challenge(m, &place, &none));
         auth_memory_free(m);
 }
 
