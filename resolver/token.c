@@ -9,7 +9,8 @@
 #include "resolver/answer.h"
 
 enum {
-        ANSWER_MAX_BYTES = 1024 * 1024,
+        ANSWER_MAX_BYTES = 128 * 1024,
+        DEPTH_MAX = 16,
         TOKEN_MAX_BYTES = 48 * 1024, /* a request's head has to hold it */
         LIFETIME_DEFAULT_S = 60,
         FORM_MAX_BYTES = 1024 * 1024,
@@ -34,8 +35,6 @@ static bool is_text(const json_t *value)
 
 static int take_fields(const json_t *root, struct token *t, struct err *e)
 {
-        if (!json_is_object(root))
-                return err_set(e, ERR_PROTOCOL, "the token server's answer is not a JSON object");
         const json_t *text = json_object_get(root, "access_token");
         if (!json_is_string(text) || json_string_length(text) == 0)
                 text = json_object_get(root, "token");
@@ -62,9 +61,50 @@ static void wipe_strings(json_t *root)
         }
 }
 
+static bool starts_object(const char *json, size_t size)
+{
+        while (size > 0 && *json != '\0' && strchr(" \t\r\n", *json) != NULL)
+                json++, size--;
+        return size > 0 && *json == '{';
+}
+
+static bool is_too_deep(const char *json, size_t size)
+{
+        bool in_string = false;
+        unsigned depth = 0;
+        for (size_t i = 0; i < size; i++) {
+                char c = json[i];
+                if (in_string && c == '\\')
+                        i++;
+                else if (c == '"')
+                        in_string = !in_string;
+                else if (!in_string && (c == '{' || c == '['))
+                        depth++;
+                else if (!in_string && (c == '}' || c == ']') && depth > 0)
+                        depth--;
+                if (depth > DEPTH_MAX)
+                        return true;
+        }
+        return false;
+}
+
+/* Parsed, small brackets take a hundred times their room: what cannot be a token's answer is
+ * refused as text. */
+static int check_text(const char *json, size_t size, struct err *e)
+{
+        if (!starts_object(json, size))
+                return err_set(e, ERR_PROTOCOL, "the token server's answer is not a JSON object");
+        if (is_too_deep(json, size))
+                return err_set(e, ERR_PROTOCOL,
+                        "the token server's answer is nested more than %d deep", DEPTH_MAX);
+        return 0;
+}
+
 int token_parse(const char *json, size_t size, struct token *t, struct err *e)
 {
         *t = (struct token){.retry_after_ms = -1};
+        if (check_text(json, size, e) < 0)
+                return -1;
         json_error_t where;
         json_t *root = json_loadb(json, size, 0, &where);
         if (root == NULL)

@@ -245,8 +245,11 @@ class FromRegistries(unittest.TestCase):
     def test_token_servers_that_lie(self):
         why = "failed to authorize: failed to fetch anonymous token: "
         for rule, message in (
-                ({"status": 200, "body": "[1]", "body_repeat": 7 << 20}, "{url} answers with more than 1048576 bytes"),
-                ({"status": 200, "body": "<html>"}, "the token server's answer is not JSON"),
+                ({"status": 200, "body": "[1]", "body_repeat": 7 << 20}, "{url} answers with more than 131072 bytes"),
+                ({"status": 200, "body": "<html>"}, "the token server's answer is not a JSON object"),
+                ({"status": 200, "body": "[{},{},", "body_repeat": 10000}, "the token server's answer is not a JSON object"),
+                ({"status": 200, "body": '{"x":', "body_repeat": 10000}, "the token server's answer is nested more than 16 deep"),
+                ({"status": 200, "body": '{"token":'}, "the token server's answer is not JSON"),
                 ({"status": 200, "body": "{}"}, "the token server's answer holds no token"),
                 ({"status": 200, "body": '{"token": 7}'}, "the token server's token is malformed"),
                 ({"status": 200, "body": '{"token": "a\\r\\nX-Evil: 1"}'}, "the token server's token is malformed"),

@@ -12,6 +12,10 @@
 #include "resolver/base64.h"
 #include "resolver/token.h"
 
+/* Sixteen of them: with the object around it one too many. */
+#define FOUR(x)           x x x x
+#define DEEP(open, close) FOUR(FOUR(open)) "1" FOUR(FOUR(close))
+
 static void good_tokens(void **state)
 {
         (void)state;
@@ -29,6 +33,12 @@ static void good_tokens(void **state)
                 {"{\"token\": \"a\", \"expires_in\": -5}", "a", 60},
                 {"{\"token\": \"a\", \"expires_in\": \"300\"}", "a", 60},
                 {"{\"token\": \"a\", \"expires_in\": 9223372036854775807}", "a", INT64_MAX},
+                {"{\"token\": \"a\", \"x\": \"" DEEP("[", "{") "\"}", "a", 60},
+                {"{\"token\": \"a\", \"x\": \"\\\"" DEEP("[", "{") "\"}", "a", 60},
+                {"{\"token\": \"a\", \"x\": [[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]}", "a", 60},
+                {"{\"x\": [[], [], {}, [], [], [], [], [], [], [], [], [], [], [], [], []], "
+                 "\"token\": \"a\"}",
+                        "a", 60},
                 {" {\"x\": [{}], \"token\": \"A-Za.z0_9~+/=\"} ", "A-Za.z0_9~+/=", 60},
         };
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -42,6 +52,8 @@ static void good_tokens(void **state)
 }
 
 #define NOT_JSON  "the token server's answer is not JSON"
+#define NO_OBJECT "the token server's answer is not a JSON object"
+#define TOO_DEEP  "the token server's answer is nested more than 16 deep"
 #define NO_TOKEN  "the token server's answer holds no token"
 #define MALFORMED "the token server's token is malformed"
 
@@ -51,16 +63,26 @@ static void bad_tokens(void **state)
         static const struct {
                 const char *json, *message;
         } cases[] = {
-                {"", NOT_JSON},
-                {"x", NOT_JSON},
+                {"", NO_OBJECT},
+                {" \r\n\t", NO_OBJECT},
+                {"x", NO_OBJECT},
+                {"null", NO_OBJECT},
+                {"\"token\"", NO_OBJECT},
+                {"\xef\xbb\xbf{\"token\": \"a\"}", NO_OBJECT},
                 {"{", NOT_JSON},
                 {"{\"token\": \"a\"", NOT_JSON},
                 {"{\"token\": \"a\"} x", NOT_JSON},
                 {"{\"token\": \"a\\u0000b\"}", NOT_JSON},
                 {"{\"token\": \"\xff\"}", NOT_JSON},
                 {"{\"token\": \"a\", \"expires_in\": 99999999999999999999}", NOT_JSON},
-                {"[]", "the token server's answer is not a JSON object"},
-                {"[\"token\"]", "the token server's answer is not a JSON object"},
+                {"[]", NO_OBJECT},
+                {"[\"token\"]", NO_OBJECT},
+                {"[{},{},{},{}", NO_OBJECT},
+                {"{\"token\": \"a\", \"x\": " DEEP("[", "]") "}", TOO_DEEP},
+                {"{\"token\": \"a\", \"x\": " DEEP("{\"x\":", "}") "}", TOO_DEEP},
+                {"{\"token\": \"a\", \"\\\"[\": " DEEP("[", "]") "}", TOO_DEEP},
+                {"{\"token\": \"a\", \"x\\\\\": " DEEP("[", "]") "}", TOO_DEEP},
+                {"{\"x\": [[[[[[[[[[[[[[[[", TOO_DEEP},
                 {"{}", NO_TOKEN},
                 {"{\"Token\": \"a\"}", NO_TOKEN},
                 {"{\"token\": null}", MALFORMED},
