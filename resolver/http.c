@@ -6,10 +6,12 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "resolver/http_response.h"
+#include "resolver/http_url.h"
+#include "resolver/local_address.h"
 #include "resolver/proxy_rule.h"
 
 enum {
@@ -51,6 +53,7 @@ struct exchange {
         bool headers_too_long;
         bool body_too_long;
         bool body_left; /* the rest of a refusal's body was not worth reading */
+        char refused[LOCAL_ADDRESS_TEXT_MAX]; /* the address that may not be asked; "": none */
         char text[CURL_ERROR_SIZE];
 };
 
@@ -163,90 +166,12 @@ static void check_in(struct http_pool *p, struct connection *c)
                 connection_free(c);
 }
 
-/* Part of a URL with no default port; NULL if there is none. */
-static char *url_part(CURLU *url, CURLUPart part, unsigned flags)
+static const char *find_proxy(const struct http_pool *p, const char *url)
 {
-        char *value = NULL;
-        if (curl_url_get(url, part, &value, flags) != CURLUE_OK)
+        cleanup_http_place struct http_place place;
+        if (!http_place_of(url, &place))
                 return NULL;
-        char *copy = mem_strdup(value);
-        curl_free(value);
-        return copy;
-}
-
-static void url_free(CURLU **url)
-{
-        curl_url_cleanup(*url);
-}
-
-static bool is_http(CURLU *url)
-{
-        cleanup_free char *scheme = url_part(url, CURLUPART_SCHEME, 0);
-        return scheme != NULL &&
-               (strcasecmp(scheme, "http") == 0 || strcasecmp(scheme, "https") == 0);
-}
-
-char *http_url_origin(const char *text)
-{
-        cleanup(url_free) CURLU *url = curl_url();
-        if (curl_url_set(url, CURLUPART_URL, text, 0) != CURLUE_OK || !is_http(url))
-                return NULL;
-        cleanup_free char *scheme = url_part(url, CURLUPART_SCHEME, 0);
-        cleanup_free char *host = url_part(url, CURLUPART_HOST, 0);
-        cleanup_free char *port = url_part(url, CURLUPART_PORT, CURLU_NO_DEFAULT_PORT);
-        if (host == NULL)
-                return NULL;
-        char *origin = mem_printf(
-                "%s://%s%s%s", scheme, host, port != NULL ? ":" : "", port != NULL ? port : "");
-        for (char *c = origin; *c != '\0'; c++)
-                if (*c >= 'A' && *c <= 'Z')
-                        *c = (char)(*c - 'A' + 'a');
-        return origin;
-}
-
-int http_url_join(const char *base, const char *location, char **out, struct err *e)
-{
-        cleanup(url_free) CURLU *url = curl_url();
-        if (curl_url_set(url, CURLUPART_URL, base, 0) != CURLUE_OK ||
-                curl_url_set(url, CURLUPART_URL, location, CURLU_URLENCODE) != CURLUE_OK ||
-                !is_http(url))
-                return err_set(
-                        e, ERR_PROTOCOL, "the redirect does not lead to a http or https URL");
-        curl_url_set(url, CURLUPART_USER, NULL, 0);
-        curl_url_set(url, CURLUPART_PASSWORD, NULL, 0);
-        curl_url_set(url, CURLUPART_FRAGMENT, NULL, 0);
-        *out = url_part(url, CURLUPART_URL, 0);
-        return *out != NULL ? 0 : err_set(e, ERR_PROTOCOL, "the redirect's URL is malformed");
-}
-
-char *http_url_escape(const char *s)
-{
-        char *escaped = curl_easy_escape(NULL, s, (int)strlen(s));
-        if (escaped == NULL)
-                abort();
-        char *copy = mem_strdup(escaped);
-        mem_wipe(escaped, strlen(escaped));
-        curl_free(escaped);
-        return copy;
-}
-
-/* Host without brackets and port with its default, as proxy rules want them. */
-static const char *find_proxy(const struct http_pool *p, const char *text)
-{
-        cleanup(url_free) CURLU *url = curl_url();
-        if (curl_url_set(url, CURLUPART_URL, text, 0) != CURLUE_OK)
-                return NULL;
-        cleanup_free char *scheme = url_part(url, CURLUPART_SCHEME, 0);
-        cleanup_free char *host = url_part(url, CURLUPART_HOST, 0);
-        cleanup_free char *port = url_part(url, CURLUPART_PORT, CURLU_DEFAULT_PORT);
-        if (scheme == NULL || host == NULL || port == NULL)
-                return NULL;
-        size_t n = strlen(host);
-        bool brackets = n > 2 && host[0] == '[' && host[n - 1] == ']';
-        if (brackets)
-                host[n - 1] = '\0';
-        return proxy_rule_for(
-                &p->proxies, strcasecmp(scheme, "https") == 0, brackets ? host + 1 : host, port);
+        return proxy_rule_for(&p->proxies, place.https, place.host, place.port);
 }
 
 /* What two requests must have in common to use one connection. */
@@ -254,7 +179,8 @@ static char *connection_key(const struct exchange *x)
 {
         cleanup_buf_secret struct buf key;
         buf_init(&key, SIZE_MAX / 2);
-        buf_printf(&key, "%s\n%s\n", x->origin, x->proxy != NULL ? x->proxy : "");
+        buf_printf(&key, "%s\n%s\n%d\n", x->origin, x->proxy != NULL ? x->proxy : "",
+                x->request->refuse_local_addresses);
         const struct http_trust *t = x->request->trust;
         if (t != NULL) {
                 buf_printf(&key, "%d\n%s\n%s\n", t->skip_verify,
@@ -397,6 +323,27 @@ static void wipe_headers(struct curl_slist *list)
         curl_slist_free_all(list);
 }
 
+/* Sees the address that the name has at this moment, before anything is sent there. */
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
+{
+        (void)purpose;
+        struct exchange *x = arg;
+        if (local_address(&a->addr, a->addrlen)) {
+                local_address_text(&a->addr, a->addrlen, x->refused);
+                return CURL_SOCKET_BAD;
+        }
+        return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+}
+
+static void set_reach(CURL *easy, struct exchange *x)
+{
+        /* Through a proxy it is the proxy's network that counts. */
+        if (!x->request->refuse_local_addresses || x->proxy != NULL)
+                return;
+        curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+        curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, x);
+}
+
 static int configure(CURL *easy, struct exchange *x, struct err *e)
 {
         const struct http_request *q = x->request;
@@ -418,6 +365,7 @@ static int configure(CURL *easy, struct exchange *x, struct err *e)
         curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
         curl_easy_setopt(easy, CURLOPT_WRITEDATA, x);
         curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, x->text);
+        set_reach(easy, x);
         set_method(easy, q);
         set_headers(easy, x);
         return set_trust(easy, q->trust, e);
@@ -452,6 +400,11 @@ static bool transfer(struct connection *c, struct cancel *cancel, CURLcode *code
 
 static int explain_connect(const struct exchange *x, CURL *easy, struct err *e)
 {
+        if (x->refused[0] != '\0')
+                return err_set(e, ERR_PROTOCOL,
+                        "%s is refused: its address %s is local to this node, and the upstream's "
+                        "is not",
+                        x->origin, x->refused);
         long number = 0;
         curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &number);
         char text[128] = "refused";

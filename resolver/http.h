@@ -33,8 +33,11 @@ struct http_request {
         const struct http_trust *trust;
         const char *const *headers; /* "Name: value" lines; NULL-terminated; may hold secrets */
         const char *body;           /* POST: application/x-www-form-urlencoded */
-        size_t max_body_bytes;      /* a longer answer is ERR_TOO_LARGE */
-        int64_t timeout_ms;         /* of the whole exchange */
+        /* Not to loopback, link-local and unspecified addresses, whatever the name is: for where
+         * another server sends us. Where a proxy is used, it decides. */
+        bool refuse_local_addresses;
+        size_t max_body_bytes; /* a longer answer is ERR_TOO_LARGE */
+        int64_t timeout_ms;    /* of the whole exchange */
         struct cancel *cancel;
 };
 
@@ -59,7 +62,7 @@ void http_pool_free(struct http_pool *p);
 /*
  * 0 with any HTTP status; -1 with ERR_UNREACHABLE (name, connection, TLS; the message says which
  * and to where), ERR_TIMEOUT, ERR_CANCELLED, ERR_TOO_LARGE, ERR_PROTOCOL (not HTTP, headers over 64
- * KiB in all).
+ * KiB in all, a local address where those are refused).
  */
 int http_do(struct http_pool *p, const struct http_request *q, struct http_response *r,
         struct err *e) ERR_MUST_CHECK;
@@ -68,7 +71,9 @@ int http_do(struct http_pool *p, const struct http_request *q, struct http_respo
 int http_url_join(const char *base, const char *location, char **out, struct err *e) ERR_MUST_CHECK;
 /* "scheme://host:port", lower case, default port left out; the caller frees; NULL if not a URL. */
 char *http_url_origin(const char *url);
-/* Percent-encodes for a query or form value; the caller frees. */
+/* Whether the host is localhost, or written as an address that refuse_local_addresses refuses. */
+bool http_url_is_local(const char *url);
+/* Percent-encodes for a query or form value; the caller frees. NULL is "". */
 char *http_url_escape(const char *s);
 
 #endif

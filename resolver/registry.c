@@ -43,6 +43,7 @@ struct question {
         struct login anonymous;
         char *home; /* the upstream's origin: the only one that sees credentials */
         struct auth_memory *elsewhere; /* of servers behind redirects; NULL: none yet */
+        bool home_is_local;
         int64_t deadline_ms;
 
         enum http_method method;
@@ -92,6 +93,7 @@ static int question_init(
         if (s->home == NULL)
                 return err_set(e, ERR_CONFIG, "the address of %s is no http or https URL",
                         q->upstream->host);
+        s->home_is_local = http_url_is_local(s->home);
         return 0;
 }
 
@@ -170,6 +172,8 @@ static int fetch_token(struct question *s, const struct challenge *challenge, st
                 .login = login_here(s),
                 .challenge = challenge,
                 .origin = s->origin,
+                .upstream_origin = s->home,
+                .refuse_local_addresses = !s->home_is_local,
                 .repository = s->query->repository,
                 .headers = is_home(s) ? u->headers : NULL,
                 .header_count = is_home(s) ? u->header_count : 0,
@@ -264,6 +268,7 @@ static int exchange(struct question *s, struct http_response *r, struct err *e)
                 .url = s->url,
                 .trust = &trust,
                 .headers = (const char *const *)lines.at,
+                .refuse_local_addresses = !is_home(s) && !s->home_is_local,
                 .max_body_bytes = MANIFEST_MAX_BYTES,
                 .timeout_ms = answer_time_left_ms(s->deadline_ms, s->query->timeout_ms),
                 .cancel = s->query->cancel,

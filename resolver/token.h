@@ -17,6 +17,8 @@ struct token_query {
         const struct login *login;
         const struct challenge *challenge; /* Bearer */
         const char *origin;                /* who made the challenge */
+        const char *upstream_origin;       /* may be local to this node all the same */
+        bool refuse_local_addresses;
         const char *repository;
         const struct config_header *headers; /* for realms on that origin alone */
         size_t header_count;

@@ -17,7 +17,7 @@ CTL_SHIM_HEADERS = {"shim/rpc.h", "shim/images.h"}
 
 # header prefix -> the only files that may include it
 DOORS = {
-    "curl/": {"resolver/http.c", "resolver/http_response.c"},
+    "curl/": {"resolver/http.c", "resolver/http_response.c", "resolver/http_url.c"},
     "microhttpd": {"relay/httpd.c"},
     "grpc/": {"shim/rpc.c", "shim/rpc_connection.h", "shim/rpc_connection.c", "shim/proxy.c",
               "shim/proxy_pass.c", "shim/proxy_handle.c", "shim/proxy_accept.c", "shim/proxy_internal.h"},

@@ -285,13 +285,20 @@ static void no_way_from_https_to_http(void **state)
         assert_int_equal(e.code, ERR_PROTOCOL);
         fake_rules(&server, "[{\"status\": 401, \"headers\": {\"WWW-Authenticate\": \"Bearer "
                             "realm=\\\"http://127.0.0.1:1/token\\\"\"}}]");
-        assert_int_equal(ask(&server, &like, &anna, &e), -1);
-        cleanup_free char *realm = mem_printf(
-                "failed to authorize: failed to fetch oauth token: https://127.0.0.1:%d names the "
-                "token realm http://127.0.0.1:1: no credentials go from https to http",
-                server.port);
-        assert_string_equal(e.msg, realm);
-        assert_int_equal(e.code, ERR_UNAUTHORIZED);
+        static const struct credentials nobody;
+        const struct {
+                const struct credentials *who;
+                const char *kind;
+        } cases[] = {{&anna, "oauth"}, {&nobody, "anonymous"}};
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                assert_int_equal(ask(&server, &like, cases[i].who, &e), -1);
+                cleanup_free char *realm = mem_printf(
+                        "failed to authorize: failed to fetch %s token: https://127.0.0.1:%d names "
+                        "the token realm http://127.0.0.1:1: no way leads from https to http",
+                        cases[i].kind, server.port);
+                assert_string_equal(e.msg, realm);
+                assert_int_equal(e.code, ERR_UNAUTHORIZED);
+        }
 }
 
 /* A name that nobody can look up, through a proxy that leads to the server. */
