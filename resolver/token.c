@@ -168,26 +168,45 @@ static char *form_body(const struct token_query *q)
         return mem_strdup(buf_str(&form));
 }
 
+static bool same_origin(const char *url, const char *other)
+{
+        cleanup_free char *a = http_url_origin(url);
+        cleanup_free char *b = http_url_origin(other);
+        return a != NULL && b != NULL && strcmp(a, b) == 0;
+}
+
+/* The realm is trusted as the upstream that names it. Where it redirects to, the same authorities
+ * count, but the client is nobody. */
+static struct http_trust trust_at(const struct token_query *q, const char *url)
+{
+        struct http_trust trust = *q->trust;
+        if (same_origin(url, q->challenge->realm))
+                return trust;
+        trust.client_cert = NULL;
+        trust.client_key = NULL;
+        trust.skip_verify = false;
+        return trust;
+}
+
 static int send(const struct token_query *q, enum http_method method, const char *url,
         const char *body, bool authorised, struct http_response *r, struct err *e)
 {
         cleanup_lines struct lines lines = {0};
-        cleanup_free char *origin = http_url_origin(url);
-        bool at_upstream = origin != NULL && strcmp(origin, q->upstream_origin) == 0;
-        bool at_home = origin != NULL && strcmp(origin, q->origin) == 0;
+        struct http_trust trust = trust_at(q, url);
         lines_add_common(&lines);
         lines_add(&lines, mem_strdup("Accept: application/json"));
         if (authorised)
                 lines_add(&lines, login_basic(q->login));
-        if (at_home)
+        if (same_origin(url, q->origin))
                 lines_add_extra(&lines, q->headers, q->header_count, true);
         struct http_request request = {
                 .method = method,
                 .url = url,
-                .trust = q->trust,
+                .trust = &trust,
                 .headers = (const char *const *)lines.at,
                 .body = body,
-                .refuse_local_addresses = q->refuse_local_addresses && !at_upstream,
+                .refuse_local_addresses =
+                        q->refuse_local_addresses && !same_origin(url, q->upstream_origin),
                 .max_body_bytes = ANSWER_MAX_BYTES,
                 .timeout_ms = answer_time_left_ms(q->deadline_ms, q->timeout_ms),
                 .cancel = q->cancel,
@@ -226,9 +245,7 @@ static int fetch_by_get(const struct token_query *q, struct token *t, struct err
                 char *next = NULL;
                 if (answer_redirect(url, &r, &next, e) < 0)
                         return -1;
-                cleanup_free char *was = http_url_origin(url);
-                cleanup_free char *is = http_url_origin(next);
-                authorised = authorised && was != NULL && is != NULL && strcmp(was, is) == 0;
+                authorised = authorised && same_origin(url, next);
                 free(url);
                 url = next;
         }

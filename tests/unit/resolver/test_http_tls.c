@@ -244,6 +244,52 @@ static void the_client_certificate_stays_with_the_upstream(void **state)
         last_client_is(&careful, "client");
 }
 
+/* The realm is at the upstream and knows the client; where it redirects to, nobody does. */
+static void the_client_certificate_stays_with_the_realm(void **state)
+{
+        (void)state;
+        cleanup_free char *ca = file("ca.pem");
+        cleanup_free char *both = file("both.pem");
+        char *files[] = {ca};
+        struct upstream like = {.ca_files = files, .ca_file_count = 1, .client_cert = both};
+        struct err e;
+        cleanup_free char *elsewhere = mem_printf("https://localhost:%d", careful.port);
+        cleanup_free char *rules =
+                mem_printf("[{\"path\": \"^/token\", \"redirect\": \"%s/stolen\"},"
+                           "{\"path\": \"^/stolen\", \"body\": {\"token\": \"abc\"}},"
+                           "{\"status\": 401, \"headers\": {\"WWW-Authenticate\": "
+                           "\"Bearer realm=\\\"https://127.0.0.1:%d/token\\\"\"}}]",
+                        elsewhere, careful.port);
+        fake_reset(&careful);
+        fake_rules(&careful, rules);
+        assert_int_equal(ask(&careful, &like, NULL, &e), -1);
+        cleanup_free char *wanted = mem_printf(
+                "failed to authorize: failed to fetch anonymous token: the connection to %s "
+                "broke: *",
+                elsewhere);
+        expect_text(e.msg, wanted);
+        assert_int_equal(e.code, ERR_UNREACHABLE);
+        cleanup_free char *story = fake_story(&careful);
+        assert_null(strstr(story, "/stolen"));
+        /* Nor is anybody exempt from being checked there. */
+        like.skip_verify = true;
+        cleanup_free char *stranger = mem_printf("https://127.0.0.1:%d", server.port);
+        cleanup_free char *again =
+                mem_printf("[{\"path\": \"^/token\", \"redirect\": \"%s/stolen\"},"
+                           "{\"status\": 401, \"headers\": {\"WWW-Authenticate\": "
+                           "\"Bearer realm=\\\"https://127.0.0.1:%d/token\\\"\"}}]",
+                        stranger, careful.port);
+        like.ca_file_count = 0;
+        fake_rules(&careful, again);
+        assert_int_equal(ask(&careful, &like, NULL, &e), -1);
+        cleanup_free char *unknown = mem_printf(
+                "failed to authorize: failed to fetch anonymous token: TLS with %s failed: SSL "
+                "certificate problem: unable to get local issuer certificate",
+                stranger);
+        assert_string_equal(e.msg, unknown);
+        fake_reset(&careful);
+}
+
 /* Whom not to check was said of the upstream alone. */
 static void who_is_behind_a_redirect_is_checked(void **state)
 {
@@ -371,6 +417,7 @@ int main(void)
                 cmocka_unit_test(the_bundle_of_the_environment),
                 cmocka_unit_test(client_certificates),
                 cmocka_unit_test(the_client_certificate_stays_with_the_upstream),
+                cmocka_unit_test(the_client_certificate_stays_with_the_realm),
                 cmocka_unit_test(who_is_behind_a_redirect_is_checked),
                 cmocka_unit_test(no_way_from_https_to_http),
                 cmocka_unit_test(through_a_proxy),
