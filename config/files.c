@@ -50,14 +50,3 @@ int file_read(const char *path, size_t max_bytes, char **out, size_t *size, stru
         *out = b.data != NULL ? take(&b.data) : mem_strdup("");
         return 0;
 }
-
-int file_check(const char *path, struct err *e)
-{
-        char byte;
-        int fd = open_file(path);
-        if (fd < 0)
-                return cannot_read(path, errno, e);
-        int status = read(fd, &byte, 1) < 0 ? cannot_read(path, errno, e) : 0;
-        close(fd);
-        return status;
-}

@@ -16,7 +16,5 @@
  */
 int file_read(
         const char *path, size_t max_bytes, char **out, size_t *size, struct err *e) ERR_MUST_CHECK;
-/* Whether the file can be read, with the same errors. */
-int file_check(const char *path, struct err *e) ERR_MUST_CHECK;
 
 #endif

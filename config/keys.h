@@ -19,7 +19,7 @@ enum key_type {          /* field; value in TOML; form of `allowed` */
         KEY_GROUP,       /* int64_t, -1 for none; name or number as a string */
         KEY_GROUPS,      /* char **, then size_t; a string or an array of strings */
         KEY_MODE,        /* uint32_t; "0660" */
-        KEY_FILE,        /* char *; a path that can be read */
+        KEY_FILE,        /* char *; absolute path of a file in PEM; what it must hold */
         KEY_DIRECTORIES, /* char *; absolute paths, ':' between them */
         KEY_URL,         /* char *, without slash or /v2 at its end; "https://host:port/path" */
         KEY_CHOICE,      /* an enum that counts from 0; one of the words of "a|b|c" */

@@ -17,6 +17,7 @@ enum {
         MODE_DIGITS = 4,
         SOCKET_PATH_MAX = sizeof(((struct sockaddr_un *)0)->sun_path) - 1,
         HEADER_FILE_MAX = 16384,
+        PEM_FILE_MAX = 8 * 1024 * 1024,
 };
 
 static const char allowed_socket[] = "\"unix:///path\", at most 107 bytes of path";
@@ -159,13 +160,17 @@ static int set_mode(uint32_t *field, const json_t *value, struct err *e)
         return 0;
 }
 
-static int set_file(char **field, const json_t *value, struct err *e)
+static int set_file(const struct key *k, char **field, const json_t *value, struct err *e)
 {
         const char *s = text_of(value);
-        if (s == NULL)
-                return reject(value, "the path of a file that can be read", e);
-        if (s[0] != '\0' && file_check(s, e) < 0)
+        if (s == NULL || (s[0] != '\0' && s[0] != '/'))
+                return reject(value, "the absolute path of a PEM file", e);
+        cleanup_secret char *text = NULL;
+        if (s[0] != '\0' && file_read(s, PEM_FILE_MAX, &text, NULL, e) < 0)
                 return -1;
+        if (text != NULL && strstr(text, k->allowed) == NULL)
+                return err_set(e, ERR_CONFIG, "%s holds no PEM %s", s,
+                        strstr(k->allowed, "KEY") == NULL ? "certificate" : "private key");
         put_string(field, s);
         return 0;
 }
@@ -341,7 +346,7 @@ int key_set(const struct key *k, void *base, const json_t *value, struct err *e)
         case KEY_MODE:
                 return set_mode(field, value, e);
         case KEY_FILE:
-                return set_file(field, value, e);
+                return set_file(k, field, value, e);
         case KEY_DIRECTORIES:
                 return set_directories(field, value, e);
         case KEY_URL:

@@ -22,6 +22,8 @@ static struct config *load(const struct scratch *s, const char *text)
         return c;
 }
 
+#define CERTIFICATE "-----BEGIN CERTIFICATE-----\n"
+
 static void defaults_are_sound(void **state)
 {
         (void)state;
@@ -55,9 +57,9 @@ static void defaults_are_sound(void **state)
 static void every_key_arrives(void **state)
 {
         struct scratch *s = *state;
-        free(scratch_write(s, "ca.pem", ""));
-        free(scratch_write(s, "cert.pem", ""));
-        free(scratch_write(s, "key.pem", ""));
+        free(scratch_write(s, "ca.pem", "CA\n" CERTIFICATE));
+        free(scratch_write(s, "cert.pem", CERTIFICATE));
+        free(scratch_write(s, "key.pem", CERTIFICATE "-----BEGIN EC PRIVATE KEY-----\n"));
         free(scratch_write(s, "token", "from a file\r\n"));
         struct config *c = load(s,
                 "[shim]\n"
@@ -168,6 +170,7 @@ static void one_socket_and_one_group_need_no_array(void **state)
         "not the host of a reference; allowed: \"default\", \"localhost\", or a name or address "  \
         "with a dot or a port, as in \"ghcr.io\" or \"10.0.0.1:5000\""
 #define HEADER_ALLOWED "allowed: name = \"value\", or name = { file = \"path\" }"
+#define FILE_ALLOWED   "allowed: the absolute path of a PEM file"
 #define FILE_MISSING   "cannot read /nonexistent/file: No such file or directory"
 #define DUPLICATE                                                                                  \
         "a second table for the same host; upper case and index.docker.io make no difference"
@@ -299,15 +302,24 @@ static const struct {
         {"[upstream.\"a.io\"]\nca = \"/nonexistent/file\"\n",
                 "2: upstream.\"a.io\".ca: " FILE_MISSING},
         {"[upstream.\"a.io\"]\nca = [\"/x\"]\n",
-                "2: upstream.\"a.io\".ca: got an array; allowed: the path of a file that can be "
-                "read"},
+                "2: upstream.\"a.io\".ca: got an array; " FILE_ALLOWED},
+        {"[upstream.\"a.io\"]\nca = \"ca.pem\"\n",
+                "2: upstream.\"a.io\".ca: got \"ca.pem\"; " FILE_ALLOWED},
+        {"[upstream.\"a.io\"]\nclient_key = \"./c.toml\"\n",
+                "2: upstream.\"a.io\".client_key: got \"./c.toml\"; " FILE_ALLOWED},
+        {"[upstream.\"a.io\"]\nca = \"@/key.pem\"\n",
+                "2: upstream.\"a.io\".ca: @/key.pem holds no PEM certificate"},
+        {"[upstream.\"a.io\"]\nclient_cert = \"@/c.toml\"\n",
+                "2: upstream.\"a.io\".client_cert: @/c.toml holds no PEM certificate"},
+        {"[upstream.\"a.io\"]\nclient_key = \"@/cert.pem\"\n",
+                "2: upstream.\"a.io\".client_key: @/cert.pem holds no PEM private key"},
         {"[upstream.\"a.io\"]\nca = \"/tmp\"\n",
                 "2: upstream.\"a.io\".ca: cannot read /tmp: Is a directory"},
-        {"[upstream.\"a.io\"]\nclient_cert = \"@/c.toml\"\n",
+        {"[upstream.\"a.io\"]\nclient_cert = \"@/cert.pem\"\n",
                 "1: upstream.\"a.io\".client_key: missing; client_cert needs it"},
-        {"\n[upstream.\"a.io\"]\nclient_key = \"@/c.toml\"\n",
+        {"\n[upstream.\"a.io\"]\nclient_key = \"@/key.pem\"\n",
                 "2: upstream.\"a.io\".client_cert: missing; client_key needs it"},
-        {"[upstream.default]\nclient_key = \"@/c.toml\"\n",
+        {"[upstream.default]\nclient_key = \"@/key.pem\"\n",
                 "1: upstream.\"default\".client_cert: missing; client_key needs it"},
         {"[upstream.\"a.io\"]\nheaders = \"X: secret\"\n",
                 "2: upstream.\"a.io\".headers: got a string; " HEADER_ALLOWED},
@@ -330,10 +342,13 @@ static const struct {
 static void errors_name_place_key_and_what_is_allowed(void **state)
 {
         struct scratch *s = *state;
+        free(scratch_write(s, "cert.pem", CERTIFICATE));
+        free(scratch_write(s, "key.pem", "-----BEGIN PRIVATE KEY-----\n"));
         for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
                 cleanup_free char *text = scratch_expand(s, bad[i].text);
                 cleanup_free char *path = scratch_write(s, "c.toml", text);
-                cleanup_free char *want = mem_printf("%s:%s", path, bad[i].message);
+                cleanup_free char *message = scratch_expand(s, bad[i].message);
+                cleanup_free char *want = mem_printf("%s:%s", path, message);
                 struct config *c = NULL;
                 struct err e = {0};
                 if (config_load(path, &c, &e) != -1 || c != NULL || e.code != ERR_CONFIG)

@@ -106,9 +106,10 @@ static void example_works_uncommented(void **state)
                 free(whole);
                 whole = next;
         }
-        static const char *const files[] = {"ca.pem", "client.pem", "client.key", "token"};
-        for (size_t i = 0; i < 4; i++)
-                free(scratch_write(s, files[i], "content\n"));
+        free(scratch_write(s, "ca.pem", "-----BEGIN CERTIFICATE-----\n"));
+        free(scratch_write(s, "client.pem", "-----BEGIN CERTIFICATE-----\n"));
+        free(scratch_write(s, "client.key", "-----BEGIN PRIVATE KEY-----\n"));
+        free(scratch_write(s, "token", "content\n"));
         cleanup_free char *path = scratch_write(s, "example.toml", whole);
         free(whole);
         struct config *c = NULL;

@@ -278,7 +278,8 @@ static void unreadable_places_are_errors(void **state)
 static void our_own_keys_come_first(void **state)
 {
         struct scratch *s = *state;
-        free(scratch_write(s, "f", ""));
+        free(scratch_write(
+                s, "f", "-----BEGIN CERTIFICATE-----\n-----BEGIN RSA PRIVATE KEY-----\n"));
         free(scratch_write(s, "certs.d/a.io/hosts.toml",
                 "server = \"https://b.io\"\nca = \"/b.pem\"\n[header]\nX-B = \"b\""));
         expect(s, CERTS_D "[upstream.\"a.io\"]\nserver = \"http://c.io/x\"\n", "a.io",
