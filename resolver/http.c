@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "resolver/http_response.h"
@@ -174,6 +175,18 @@ static const char *find_proxy(const struct http_pool *p, const char *url)
         return proxy_rule_for(&p->proxies, place.https, place.host, place.port);
 }
 
+/* The file by name and by content, as far as its inode tells: a certificate that is rotated makes
+ * new connections. */
+static void add_file(struct buf *key, const char *path)
+{
+        struct stat s = {0};
+        if (path != NULL && stat(path, &s) < 0)
+                s = (struct stat){0};
+        buf_printf(key, "%s\n%ju %ju %jd %jd.%09ld\n", path != NULL ? path : "",
+                (uintmax_t)s.st_dev, (uintmax_t)s.st_ino, (intmax_t)s.st_size,
+                (intmax_t)s.st_mtim.tv_sec, (long)s.st_mtim.tv_nsec);
+}
+
 /* What two requests must have in common to use one connection. */
 static char *connection_key(const struct exchange *x)
 {
@@ -183,11 +196,11 @@ static char *connection_key(const struct exchange *x)
                 x->request->refuse_local_addresses);
         const struct http_trust *t = x->request->trust;
         if (t != NULL) {
-                buf_printf(&key, "%d\n%s\n%s\n", t->skip_verify,
-                        t->client_cert != NULL ? t->client_cert : "",
-                        t->client_key != NULL ? t->client_key : "");
+                buf_printf(&key, "%d\n", t->skip_verify);
+                add_file(&key, t->client_cert);
+                add_file(&key, t->client_key);
                 for (size_t i = 0; i < t->ca_file_count; i++)
-                        buf_printf(&key, "%s\n", t->ca_files[i]);
+                        add_file(&key, t->ca_files[i]);
         }
         return mem_strdup(buf_str(&key));
 }

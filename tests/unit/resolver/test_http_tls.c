@@ -187,6 +187,48 @@ static void client_certificates(void **state)
         expect(&careful, &t, ERR_UNREACHABLE, "the connection to @ broke: *");
 }
 
+static void ask_and_expect_client(
+        struct http_pool *pool, const struct http_trust *trust, const char *name)
+{
+        cleanup_free char *url = mem_printf("https://127.0.0.1:%d/v2/", careful.port);
+        struct http_request q = {
+                .url = url, .trust = trust, .max_body_bytes = 1000, .timeout_ms = 10000};
+        struct http_response r;
+        struct err e;
+        if (http_do(pool, &q, &r, &e) < 0)
+                fail_msg("%s", e.msg);
+        http_response_fini(&r);
+        last_client_is(&careful, name);
+}
+
+/* A warm connection is the client that it was opened as: not after the files have changed. */
+static void rotated_files_count_at_once(void **state)
+{
+        (void)state;
+        cleanup_free char *ca = file("ca.pem");
+        cleanup_free char *certificate = file("rotated.pem");
+        cleanup_free char *key = file("rotated.key");
+        char *files[] = {ca};
+        struct http_trust t = {.ca_files = files,
+                .ca_file_count = 1,
+                .client_cert = certificate,
+                .client_key = key};
+        assert_int_equal(run_shell("cd \"$0\" && cp client.pem rotated.pem && "
+                                   "cp client.key rotated.key"),
+                0);
+        struct http_pool *pool = http_pool_new();
+        long before = fake_connections(&careful);
+        ask_and_expect_client(pool, &t, "client");
+        ask_and_expect_client(pool, &t, "client");
+        assert_int_equal(fake_connections(&careful) - before, 1);
+        assert_int_equal(
+                run_shell("cd \"$0\" && cp server.pem new.pem && mv new.pem rotated.pem && "
+                          "cp server.key new.key && mv new.key rotated.key"),
+                0);
+        ask_and_expect_client(pool, &t, "server");
+        http_pool_free(pool);
+}
+
 /* Questions to a registry over TLS. */
 static int ask(
         struct fake *f, const struct upstream *like, const struct credentials *c, struct err *e)
@@ -416,6 +458,7 @@ int main(void)
                 cmocka_unit_test(authorities),
                 cmocka_unit_test(the_bundle_of_the_environment),
                 cmocka_unit_test(client_certificates),
+                cmocka_unit_test(rotated_files_count_at_once),
                 cmocka_unit_test(the_client_certificate_stays_with_the_upstream),
                 cmocka_unit_test(the_client_certificate_stays_with_the_realm),
                 cmocka_unit_test(who_is_behind_a_redirect_is_checked),
