@@ -75,11 +75,12 @@ struct config {
  * allowed, and for an unknown key the nearest known one. */
 int config_load(const char *path, struct config **out, struct err *e) ERR_MUST_CHECK;
 
-/* Every reload compares: keys that need a restart are named in *note (caller frees; NULL if none).
- */
-void config_publish(struct config *c, char **note); /* takes the reference */
-const struct config *config_get(void);              /* a reference on the current snapshot */
-void config_put(const struct config *c);            /* accepts NULL */
+/* Takes the reference. Each but the first compares with the first: keys whose change needs a
+ * restart are named in *note (may be NULL; the caller frees; NULL if there are none). c NULL
+ * forgets all. */
+void config_publish(struct config *c, char **note);
+const struct config *config_get(void);   /* a reference on the current snapshot */
+void config_put(const struct config *c); /* accepts NULL */
 DEFINE_CLEANUP(const struct config, config_put)
 #define cleanup_config cleanup(config_put_at)
 

@@ -19,6 +19,9 @@ struct snapshot {
  * between the two would count up what has just been freed. */
 static pthread_mutex_t current_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct config *current;
+/* What the process started with, and still runs with where a key needs a restart. Has a reference
+ * of its own. */
+static struct config *first;
 
 struct config *snapshot_new(void)
 {
@@ -36,22 +39,27 @@ void config_put(const struct config *c)
         free(s);
 }
 
+static struct config *counted_up(struct config *c)
+{
+        if (c != NULL)
+                atomic_fetch_add(&((struct snapshot *)c)->references, 1);
+        return c;
+}
+
 const struct config *config_get(void)
 {
         pthread_mutex_lock(&current_lock);
-        struct snapshot *s = (struct snapshot *)current;
-        if (s != NULL)
-                atomic_fetch_add(&s->references, 1);
+        const struct config *c = counted_up(current);
         pthread_mutex_unlock(&current_lock);
-        return s != NULL ? &s->config : NULL;
+        return c;
 }
 
-static char *restart_note(const struct config *old, const struct config *next)
+static char *restart_note(const struct config *running, const struct config *next)
 {
         cleanup_buf struct buf b;
         buf_init(&b, NOTE_MAX_BYTES);
         for (size_t i = 0; i < key_count; i++)
-                if (keys[i].restart && !key_equal(&keys[i], old, next))
+                if (keys[i].restart && !key_equal(&keys[i], running, next))
                         buf_printf(&b, "%s%s", b.size > 0 ? ", " : "", keys[i].path);
         return b.size > 0 ? mem_strdup(buf_str(&b)) : NULL;
 }
@@ -61,8 +69,14 @@ void config_publish(struct config *c, char **note)
         pthread_mutex_lock(&current_lock);
         struct config *old = current;
         if (note != NULL)
-                *note = old != NULL && c != NULL ? restart_note(old, c) : NULL;
+                *note = first != NULL && c != NULL ? restart_note(first, c) : NULL;
+        struct config *ended = c == NULL ? first : NULL;
+        if (c == NULL)
+                first = NULL;
+        else if (first == NULL)
+                first = counted_up(c);
         current = c;
         pthread_mutex_unlock(&current_lock);
         config_put(old);
+        config_put(ended);
 }

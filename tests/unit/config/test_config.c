@@ -390,6 +390,14 @@ static void publish_notes_what_needs_a_restart(void **state)
         assert_string_equal(
                 note, "shim.listen, shim.listen_mode, shim.allow_groups, shim.backend_wait");
         free(note);
+        /* The listener is still the first one's, so one more reload does not make it current ... */
+        config_publish(load(s, "[shim]\nlisten = [\"unix:///x\"]\n"), &note);
+        assert_string_equal(note, "shim.listen");
+        free(note);
+        /* ... and going back to the first one's needs no restart. */
+        config_publish(load(s, ""), &note);
+        assert_null(note);
+        config_publish(load(s, "[shim]\nlisten = [\"unix:///x\"]\n"), NULL);
         cleanup_config const struct config *c = config_get();
         assert_string_equal(c->listen[0], "unix:///x");
         config_publish(load(s, ""), NULL);
