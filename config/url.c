@@ -3,6 +3,8 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { HOST_MAX = 255, PORT_DIGITS_MAX = 5 };
@@ -61,6 +63,13 @@ const char *url_host_port(const char *host)
 {
         const char *colon = port_colon(host);
         return *colon == '\0' ? colon : colon + 1;
+}
+
+bool url_port_valid(const char *host)
+{
+        const char *port = url_host_port(host);
+        long number = strtol(port, NULL, 10);
+        return port[0] == '\0' || (number >= 1 && number <= UINT16_MAX);
 }
 
 static bool authority_valid(const char *s)

@@ -26,6 +26,9 @@ void url_fini(struct url *u);
 bool url_host_valid(const char *s);
 /* Lower case, and index.docker.io as docker.io. The caller frees. */
 char *url_host_normalise(const char *s);
+/* Whether the port of "host:port" is none or 1 to 65535; the grammar of references and Go's
+ * url.Parse take any number. */
+bool url_port_valid(const char *host);
 /* The port of "host:port", "" if there is none. */
 const char *url_host_port(const char *host);
 /* localhost, 127.0.0.0/8 and ::1, with or without a port (containerd: docker.IsLocalhost). */

@@ -200,6 +200,9 @@ static int set_url(char **field, const json_t *value, struct err *e)
                 return err_set(e, ERR_CONFIG,
                         "not a URL of the form \"https://host:port/path\" or \"http://...\" "
                         "(without user, query and fragment)");
+        if (!url_port_valid(u.authority))
+                return err_set(e, ERR_CONFIG, "got the port %s; allowed: 1 to 65535",
+                        url_host_port(u.authority));
         size_t size = strlen(u.path);
         if (size >= 3 && strcmp(u.path + size - 3, "/v2") == 0)
                 u.path[size - 3] = '\0';

@@ -121,6 +121,7 @@ static void urls(void **state)
                 {"https://ghcr.io/#x", NULL, NULL, NULL},
                 {"https://ghcr.io/a b", NULL, NULL, NULL},
                 {"https://ghcr.io/a\nb", NULL, NULL, NULL},
+                {"https://ghcr.io:99999", "https", "ghcr.io:99999", ""}, /* as Go's url.Parse */
                 {"https://ghcr.io:port", NULL, NULL, NULL},
         };
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
