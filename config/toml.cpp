@@ -106,14 +106,25 @@ json_t *lines_of(const toml::table &table)
         return lines;
 }
 
+/* Text without quotes begins as no value does, or as a number, "true", "inf" or "nan" does. */
+bool is_value_fault(std::string_view what)
+{
+        for (const char *part : {"parsing value:", "parsing boolean:", "parsing floating-point:",
+                     "integer:", "expected value"})
+                if (what.find(part) != what.npos)
+                        return true;
+        return false;
+}
+
 int syntax_error(const toml::parse_error &error, const char *name, struct err *e)
 {
         /* What the library says of the text may quote it, from ", saw" on: a secret perhaps. */
         std::string_view what = error.description();
         const auto &at = error.source().begin;
-        return err_set(e, ERR_CONFIG, "%s:%u:%u: %.*s", name, static_cast<unsigned>(at.line),
+        return err_set(e, ERR_CONFIG, "%s:%u:%u: %.*s%s", name, static_cast<unsigned>(at.line),
                 static_cast<unsigned>(at.column),
-                static_cast<int>(std::min(what.find(", saw"), what.size())), what.data());
+                static_cast<int>(std::min(what.find(", saw"), what.size())), what.data(),
+                is_value_fault(what) ? " (text stands in double quotes)" : "");
 }
 
 /* Past the string or comment that begins at `at`, or past one other character. A string that does

@@ -183,7 +183,8 @@ static const struct {
         /* syntax */
         {"[shim\n", "1:6: Error while parsing table header: expected ']'"},
         {"[log]\nlevel = secretive\n",
-                "2:9: Error while parsing value: could not determine value type"},
+                "2:9: Error while parsing value: could not determine value type "
+                "(text stands in double quotes)"},
         {"[log]\nlevel = \"info\" x\n",
                 "2:16: Error while parsing key-value pair: expected a comment or whitespace"},
         {"[log]\nlevel = \"info\"\nlevel = \"info\"\n",
