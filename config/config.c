@@ -111,13 +111,44 @@ static int load_upstream(struct load *l, struct config_upstream *u, const char *
         return check_client(l, line, table, u);
 }
 
+/* The first table in `values` that is no key of ours, and its name; NULL if there is none. */
+static const json_t *table_below(const json_t *values, const char **name)
+{
+        json_t *value = NULL;
+        json_object_foreach ((json_t *)values, *name, value) {
+                if (json_is_object(value) && key_find(upstream_table, *name) == NULL)
+                        return value;
+        }
+        return NULL;
+}
+
+/* [upstream.ghcr.io] is a table io in a table ghcr. The host that was meant, NULL if there is none;
+ * the caller frees. */
+static char *unquoted_host(const char *name, const json_t *values)
+{
+        cleanup_free char *host = mem_strdup(name);
+        const char *part = NULL;
+        while ((values = table_below(values, &part)) != NULL) {
+                char *longer = mem_printf("%s.%s", host, part);
+                free(host);
+                host = longer;
+        }
+        return url_host_valid(host) ? take(&host) : NULL;
+}
+
+static int reject_host(struct load *l, int line, const char *name, const json_t *values)
+{
+        cleanup_free char *meant = unquoted_host(name, values);
+        err_set(l->err, ERR_CONFIG,
+                "not the host of a reference; allowed: \"default\", \"localhost\", or a name or "
+                "address with a dot or a port, as in \"ghcr.io\" or \"10.0.0.1:5000\"%s%.*s%s",
+                meant != NULL ? "; write [upstream.\"" : "", SHOWN_MAX, meant != NULL ? meant : "",
+                meant != NULL ? "\"] with quotes" : "");
+        return at_key(l, line, "upstream", name);
+}
+
 static int check_host(struct load *l, int line, const char *name, const char *host)
 {
-        if (!url_host_valid(name))
-                return reject(l, line, "upstream", name,
-                        "not the host of a reference; allowed: \"default\", \"localhost\", or a "
-                        "name "
-                        "or address with a dot or a port, as in \"ghcr.io\" or \"10.0.0.1:5000\"");
         for (size_t i = 0; i < l->config->upstream_count; i++)
                 if (strcmp(l->config->upstreams[i].host, host) == 0)
                         return reject(l, line, "upstream", name,
@@ -130,6 +161,8 @@ static int add_upstream(struct load *l, const char *name, const json_t *values, 
 {
         struct config *c = l->config;
         cleanup_free char *host = url_host_normalise(name);
+        if (!url_host_valid(name))
+                return reject_host(l, toml_line(lines, name), name, values);
         if (check_host(l, toml_line(lines, name), name, host) < 0)
                 return -1;
         c->upstreams = mem_resize(c->upstreams, (c->upstream_count + 1) * sizeof(*c->upstreams));

@@ -220,7 +220,12 @@ static const struct {
         /* hosts */
         {"[upstream]\nserver = \"https://a.io\"\n", "2: upstream.server: " HOST_ALLOWED},
         {"[upstream.\"https://a.io\"]\n", "1: upstream.https://a.io: " HOST_ALLOWED},
-        {"[upstream.ghcr.io]\n", "1: upstream.ghcr: " HOST_ALLOWED},
+        {"[upstream.ghcr.io]\n",
+                "1: upstream.ghcr: " HOST_ALLOWED "; write [upstream.\"ghcr.io\"] with quotes"},
+        {"[upstream.my.registry.example]\nheaders = { X = \"y\" }\n",
+                "1: upstream.my: " HOST_ALLOWED
+                "; write [upstream.\"my.registry.example\"] with quotes"},
+        {"[upstream.ghcr]\nheaders = { X = \"y\" }\n", "1: upstream.ghcr: " HOST_ALLOWED},
         {"[upstream]\n\"a.io\" = 3\n",
                 "2: upstream.a.io: not a table; write [upstream.\"<host>\"]"},
         {"[upstream.\"a.io\"]\n[upstream.\"A.io\"]\n", "2: upstream.A.io: " DUPLICATE},
