@@ -4,10 +4,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/buf.h"
 #include "resolver/base64.h"
 
-enum { KEY_MAX_BYTES = 8 * 1024 * 1024 };
+enum { FIELD_MAX_BYTES = 1024 * 1024 };
 
 static bool filled(const char *s)
 {
@@ -23,14 +22,14 @@ bool credentials_present(const struct credentials *c)
 /* Length first: no two lists of fields give the same bytes. */
 static void digest_fields(const char *const *fields, size_t count, char out[DIGEST_SHA256_SIZE + 1])
 {
-        cleanup_buf_secret struct buf all;
-        buf_init(&all, KEY_MAX_BYTES);
+        struct digest_hash *hash = digest_hash_new();
         for (size_t i = 0; i < count; i++) {
                 const char *s = fields[i] != NULL ? fields[i] : "";
-                buf_printf(&all, "%zu:", strlen(s));
-                buf_puts(&all, s);
+                const uint64_t size = strlen(s);
+                digest_hash_update(hash, &size, sizeof(size));
+                digest_hash_update(hash, s, size);
         }
-        digest_of(buf_str(&all), all.size, out);
+        digest_hash_final(hash, out);
 }
 
 void credentials_key(const struct credentials *c, char out[DIGEST_SHA256_SIZE + 1])
@@ -104,9 +103,18 @@ static bool header_safe(const char *s)
         return true;
 }
 
+static bool is_too_long(const char *s)
+{
+        return s != NULL && strnlen(s, FIELD_MAX_BYTES + 1) > FIELD_MAX_BYTES;
+}
+
 static void choose(struct login *l, const struct credentials *c)
 {
-        if (filled(c->username))
+        /* Before anything is copied, encoded and escaped from it. */
+        if (is_too_long(c->username) || is_too_long(c->password) || is_too_long(c->auth) ||
+                is_too_long(c->identity_token) || is_too_long(c->registry_token))
+                l->broken = "a field is longer than 1 MiB";
+        else if (filled(c->username))
                 set(l, c->username, c->password);
         else if (filled(c->identity_token))
                 set(l, "", c->identity_token);

@@ -18,7 +18,8 @@
 #include "config/trust.h"
 #include "resolver/http.h"
 
-/* AuthConfig of the CRI request, as it came; NULL and "" mean absent. Borrowed secrets. */
+/* AuthConfig of the CRI request, as it came; NULL and "" mean absent. Borrowed secrets. A field of
+ * more than 1 MiB makes it unusable: ERR_UNAUTHORIZED where the upstream asks for credentials. */
 struct credentials {
         const char *username, *password;
         const char *auth; /* base64 of username:password */

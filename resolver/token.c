@@ -13,7 +13,7 @@ enum {
         DEPTH_MAX = 16,
         TOKEN_MAX_BYTES = 48 * 1024, /* a request's head has to hold it */
         LIFETIME_DEFAULT_S = 60,
-        FORM_MAX_BYTES = 1024 * 1024,
+        FORM_MAX_BYTES = 4 * 1024 * 1024, /* an identity token is at most 1 MiB, escaped 3 */
 };
 
 void token_fini(struct token *t)

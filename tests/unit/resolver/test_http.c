@@ -445,6 +445,8 @@ static void joined_locations(void **state)
                 else
                         assert_int_equal(e.code, ERR_PROTOCOL);
         }
+        cleanup_free char *nothing = http_url_escape(NULL);
+        assert_string_equal(nothing, "");
         cleanup_free char *escaped = http_url_escape("a b/c:d%\xc3\xa9~-_.");
         assert_string_equal(escaped, "a%20b%2Fc%3Ad%25%C3%A9~-_.");
 }

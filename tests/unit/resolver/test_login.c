@@ -65,11 +65,41 @@ static void credentials_of_the_request_come_first(void **state)
         assert_string_equal(other.secret, "");
 }
 
+/* A mebibyte is more than any token has; what a request can hold besides is nobody's password. */
+static void fields_are_bounded(void **state)
+{
+        (void)state;
+        enum { LONGEST = 1 << 20 };
+        cleanup_free char *longest = mem_zalloc(LONGEST + 2);
+        memset(longest, 'a', LONGEST);
+        const struct upstream u = {.host = (char *)"a.io", .origin = (char *)"https://a.io"};
+        const char *c[6] = {0};
+        for (size_t i = 0; i < 6; i++) {
+                c[i] = longest;
+                const struct credentials all = {c[0], c[1], c[2], NULL, c[4], c[5]};
+                const struct credentials bound = {.username = "b", .server_address = c[3]};
+                for (size_t size = LONGEST; size <= LONGEST + 1; size++) {
+                        longest[LONGEST] = size == LONGEST ? '\0' : 'a';
+                        cleanup_login struct login l;
+                        login_init(&l, i == 3 ? &bound : &all, &u);
+                        bool is_refused = l.broken != NULL &&
+                                          strcmp(l.broken, "a field is longer than 1 MiB") == 0;
+                        assert_int_equal(is_refused, size > LONGEST && i != 3);
+                        if (is_refused) {
+                                assert_string_equal(l.secret, "");
+                                assert_null(l.registry_token);
+                        }
+                }
+                c[i] = NULL;
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(requests_without_credentials_take_containerds),
                 cmocka_unit_test(credentials_of_the_request_come_first),
+                cmocka_unit_test(fields_are_bounded),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -494,6 +494,29 @@ static void the_form_of_an_identity_token(void **state)
         registry_free(stage.registry);
 }
 
+/* The longest, of which each byte needs three. */
+static void a_long_identity_token_is_sent_whole(void **state)
+{
+        (void)state;
+        enum { LONG = 1 << 20 };
+        cleanup_free char *token = mem_zalloc(LONG + 1);
+        memset(token, '&', LONG);
+        const struct scene scene = {.credentials = {.identity_token = token}};
+        stage.registry = registry_new();
+        stage_set(&stage, &stage.home, NULL, BEARER(",\"post_status\": 403"));
+        struct registry_answer a;
+        struct err e;
+        assert_int_equal(stage_ask(&stage, &scene, "v1", NULL, &a, &e), -1);
+        assert_int_equal(e.code, ERR_UNAUTHORIZED);
+        json_t *log = fake_log(&stage.home);
+        const char *body = json_string_value(json_object_get(json_array_get(log, 1), "body"));
+        const char *sent = strstr(body, "&refresh_token=");
+        assert_non_null(sent);
+        assert_int_equal(strlen(sent), strlen("&refresh_token=") + 3 * LONG);
+        json_decref(log);
+        registry_free(stage.registry);
+}
+
 static void keys_tell_credentials_apart(void **state)
 {
         (void)state;
@@ -510,6 +533,16 @@ static void keys_tell_credentials_apart(void **state)
         char none[DIGEST_SHA256_SIZE + 1];
         credentials_key(NULL, none);
         assert_string_equal(none, keys[0]);
+        /* However long a field is, those behind it count. */
+        enum { LONG = 9 << 20 };
+        cleanup_free char *text = mem_zalloc(LONG + 1);
+        memset(text, 'a', LONG);
+        const struct credentials one = {.username = text, .password = "b"};
+        const struct credentials other = {.username = text, .password = "c"};
+        char key[DIGEST_SHA256_SIZE + 1];
+        credentials_key(&one, none);
+        credentials_key(&other, key);
+        assert_string_not_equal(none, key);
         assert_false(credentials_present(NULL));
         assert_false(credentials_present(&all[0]));
         assert_true(credentials_present(&all[1]));
@@ -540,6 +573,7 @@ int main(void)
                 cmocka_unit_test(tokens_belong_to_their_credentials),
                 cmocka_unit_test(a_challenge_behind_a_redirect_is_not_remembered),
                 cmocka_unit_test(the_form_of_an_identity_token),
+                cmocka_unit_test(a_long_identity_token_is_sent_whole),
                 cmocka_unit_test(keys_tell_credentials_apart),
         };
         return cmocka_run_group_tests(tests, open_stage, close_stage);
