@@ -242,8 +242,8 @@ static int read_pem(const char *path, struct buf *into, struct err *e)
 {
         FILE *f = fopen(path, "re");
         if (f == NULL)
-                return err_set(e, ERR_UNREACHABLE, "cannot read the CA file %s: %s", path,
-                        strerror(errno));
+                return err_set(
+                        e, ERR_CONFIG, "cannot read the CA file %s: %s", path, strerror(errno));
         size_t before = into->size;
         char piece[8192];
         for (size_t n; (n = fread(piece, 1, sizeof(piece), f)) > 0;)
@@ -252,7 +252,7 @@ static int read_pem(const char *path, struct buf *into, struct err *e)
         fclose(f);
         if (broken || into->overflow || into->size == before ||
                 strstr(buf_str(into) + before, "-----BEGIN") == NULL)
-                return err_set(e, ERR_UNREACHABLE, "the CA file %s holds no certificate", path);
+                return err_set(e, ERR_CONFIG, "the CA file %s holds no certificate", path);
         buf_puts(into, "\n");
         return 0;
 }
@@ -476,11 +476,15 @@ static int explain(const struct exchange *x, CURL *easy, CURLcode code, struct e
         case CURLE_UNSUPPORTED_PROTOCOL:
         case CURLE_WEIRD_SERVER_REPLY:
                 return err_set(e, ERR_PROTOCOL, "%s does not answer in HTTP", x->origin);
+        case CURLE_SSL_CERTPROBLEM:
+                return err_set(e, ERR_CONFIG, "our certificate for %s is of no use: %s", x->origin,
+                        detail(x, code));
+        case CURLE_SSL_CACERT_BADFILE:
+                return err_set(e, ERR_CONFIG, "the authorities for %s are of no use: %s", x->origin,
+                        detail(x, code));
         case CURLE_SSL_CONNECT_ERROR:
         case CURLE_PEER_FAILED_VERIFICATION:
-        case CURLE_SSL_CERTPROBLEM:
         case CURLE_SSL_CIPHER:
-        case CURLE_SSL_CACERT_BADFILE:
         case CURLE_SSL_ISSUER_ERROR:
         case CURLE_SSL_INVALIDCERTSTATUS:
                 return err_set(

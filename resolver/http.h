@@ -61,8 +61,9 @@ void http_pool_free(struct http_pool *p);
 
 /*
  * 0 with any HTTP status; -1 with ERR_UNREACHABLE (name, connection, TLS; the message says which
- * and to where), ERR_TIMEOUT, ERR_CANCELLED, ERR_TOO_LARGE, ERR_PROTOCOL (not HTTP, headers over 64
- * KiB in all, a local address where those are refused).
+ * and to where), ERR_TIMEOUT, ERR_CANCELLED, ERR_TOO_LARGE, ERR_CONFIG (a file of `trust` that is
+ * of no use), ERR_PROTOCOL (not HTTP, headers over 64 KiB in all, a local address where those are
+ * refused).
  */
 int http_do(struct http_pool *p, const struct http_request *q, struct http_response *r,
         struct err *e) ERR_MUST_CHECK;

@@ -131,9 +131,9 @@ static void authorities(void **state)
         expect(&server, &t, ERR_UNREACHABLE, UNTRUSTED);
         expect(&server, NULL, ERR_UNREACHABLE, UNTRUSTED);
         t = (struct http_trust){.ca_files = none, .ca_file_count = 1};
-        expect(&server, &t, ERR_UNREACHABLE, is_empty);
+        expect(&server, &t, ERR_CONFIG, is_empty);
         t = (struct http_trust){.ca_files = missing, .ca_file_count = 1};
-        expect(&server, &t, ERR_UNREACHABLE,
+        expect(&server, &t, ERR_CONFIG,
                 "cannot read the CA file /nowhere/ca.pem: No such file or directory");
         t = (struct http_trust){.skip_verify = true};
         expect(&server, &t, ERR_NONE, NULL);
@@ -185,6 +185,15 @@ static void client_certificates(void **state)
         last_client_is(&careful, "client");
         t.client_cert = NULL;
         expect(&careful, &t, ERR_UNREACHABLE, "the connection to @ broke: *");
+        /* What is wrong on this side is not the server's failure. */
+        t.client_cert = (char *)"/nowhere/client.pem";
+        t.client_key = key;
+        expect(&careful, &t, ERR_CONFIG,
+                "our certificate for @ is of no use: could not load PEM client certificate*");
+        t.client_cert = certificate;
+        t.client_key = ca;
+        expect(&careful, &t, ERR_CONFIG,
+                "our certificate for @ is of no use: unable to set private key file*");
 }
 
 static void ask_and_expect_client(
