@@ -18,6 +18,7 @@ void hosts_fini(struct hosts *h)
         strings_clear(&h->ca_files);
         free(h->client_cert);
         free(h->client_key);
+        free(h->note);
         headers_clear(&h->headers);
         *h = (struct hosts){0};
 }
@@ -139,47 +140,84 @@ static bool optional_bool(const json_t *value)
         return value == NULL || json_is_boolean(value);
 }
 
-/* The keys that the top of the file and each mirror have in common. */
-static bool take_table(struct hosts *h, const char *dir, const char *server, const json_t *table)
+/* The keys that the top of the file and each mirror have in common. Returns the first that is not
+ * as containerd takes it, NULL if there is none. */
+static const char *take_table(
+        struct hosts *h, const char *dir, const char *server, const json_t *table)
 {
         const json_t *skip = json_object_get(table, "skip_verify");
         const json_t *override = json_object_get(table, "override_path");
-        if (!json_is_object(table) || !optional_bool(skip) || !optional_bool(override))
-                return false;
+        if (!optional_bool(skip))
+                return "skip_verify";
+        if (!optional_bool(override))
+                return "override_path";
         h->has_skip_verify = skip != NULL;
         h->skip_verify = json_is_true(skip);
-        return take_server(h, server, json_is_true(override)) &&
-               capabilities_valid(json_object_get(table, "capabilities")) &&
-               take_ca(h, dir, json_object_get(table, "ca")) &&
-               take_client(h, dir, json_object_get(table, "client")) &&
-               take_headers(h, json_object_get(table, "header"));
+        if (!take_server(h, server, json_is_true(override)))
+                return "server";
+        if (!capabilities_valid(json_object_get(table, "capabilities")))
+                return "capabilities";
+        if (!take_ca(h, dir, json_object_get(table, "ca")))
+                return "ca";
+        if (!take_client(h, dir, json_object_get(table, "client")))
+                return "client";
+        return take_headers(h, json_object_get(table, "header")) ? NULL : "header";
 }
 
-static bool mirrors_valid(const char *dir, const json_t *mirrors)
+static char *fault_at(int line, const char *key)
+{
+        return mem_printf("line %d: %s is not valid", line, key);
+}
+
+/* What is wrong with the mirrors, NULL if nothing is. */
+static char *find_mirror_fault(const char *dir, const json_t *mirrors, const json_t *lines)
 {
         const char *name = NULL;
         json_t *table = NULL;
         json_object_foreach ((json_t *)mirrors, name, table) {
                 cleanup_hosts struct hosts ignored = {0};
-                if (!take_table(&ignored, dir, name, table))
-                        return false;
+                cleanup_free char *quoted = mem_printf("\"%s\"", name);
+                const char *key =
+                        json_is_object(table) ? take_table(&ignored, dir, name, table) : "server";
+                if (key != NULL && strcmp(key, "server") == 0) /* which is the table's name */
+                        return fault_at(toml_line(lines, name), quoted);
+                if (key != NULL)
+                        return fault_at(toml_line(toml_below(lines, name), key), key);
         }
-        return mirrors == NULL || json_is_object(mirrors);
+        return NULL;
 }
 
-/* False if containerd would discard the file; *h may then hold a part of it. */
-static bool take_file(struct hosts *h, const char *dir, const char *text, size_t size)
+static char *take_values(
+        struct hosts *h, const char *dir, const json_t *values, const json_t *lines)
+{
+        const json_t *server = json_object_get(values, "server");
+        const json_t *mirrors = json_object_get(values, "host");
+        const char *key = NULL;
+        if (server != NULL && !json_is_string(server))
+                key = "server";
+        else if (mirrors != NULL && !json_is_object(mirrors))
+                key = "host";
+        else
+                key = take_table(h, dir, server != NULL ? json_string_value(server) : "", values);
+        if (key != NULL)
+                return fault_at(toml_line(lines, key), key);
+        return find_mirror_fault(dir, mirrors, toml_below(lines, "host"));
+}
+
+/* Why containerd would discard the file, for the caller to free; *h may then hold a part of it.
+ * NULL if it would not. */
+static char *take_file(struct hosts *h, const char *dir, const char *text, size_t size)
 {
         json_t *values = NULL;
-        struct err ignored;
-        if (toml_parse(text, size, "hosts.toml", &values, NULL, &ignored) < 0)
-                return false;
-        const json_t *server = json_object_get(values, "server");
-        bool good = (server == NULL || json_is_string(server)) &&
-                    mirrors_valid(dir, json_object_get(values, "host")) &&
-                    take_table(h, dir, server != NULL ? json_string_value(server) : "", values);
+        json_t *lines = NULL;
+        struct err e;
+        /* ":LINE:COLUMN: what" */
+        if (toml_parse(text, size, "", &values, &lines, &e) < 0)
+                return mem_printf("line %s", e.msg + strspn(e.msg, ":"));
+        char *fault = take_values(h, dir, values, lines);
         json_decref(values);
-        return good;
+        json_decref(lines);
+        return fault;
 }
 
 static bool has_suffix(const char *s, const char *suffix)
@@ -225,9 +263,13 @@ static int load_dir(struct hosts *h, const char *dir, struct err *e)
         size_t size = 0;
         if (file_read(path, FILE_MAX_BYTES, &text, &size, e) < 0 && e->sys != ENOENT)
                 return -1;
-        if (size > 0 && take_file(h, dir, text, size))
+        cleanup_free char *fault = size > 0 ? take_file(h, dir, text, size) : NULL;
+        if (size > 0 && fault == NULL)
                 return 0;
         hosts_fini(h);
+        if (fault != NULL)
+                h->note =
+                        mem_printf("%s is broken and ignored, as containerd does: %s", path, fault);
         return load_cert_files(h, dir, e);
 }
 

@@ -23,6 +23,7 @@ struct hosts {
         bool has_skip_verify;
         bool skip_verify;
         struct headers headers;
+        char *note; /* "FILE is broken and ignored, as containerd does: line N: ..."; or NULL */
 };
 
 /*

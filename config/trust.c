@@ -39,6 +39,7 @@ void upstream_free(struct upstream *u)
         free(u->client_cert);
         free(u->client_key);
         headers_clear(headers_of(u));
+        free(u->note);
         mem_free_secret(u->username);
         mem_free_secret(u->password);
         mem_free_secret(u->auth);
@@ -106,6 +107,7 @@ static int from_certs_dirs(struct upstream *u, const char *dirs, struct err *e)
         u->client_cert = take(&h.client_cert);
         u->client_key = take(&h.client_key);
         u->skip_verify = h.skip_verify;
+        u->note = take(&h.note);
         if (h.has_server)
                 set_server(u, h.server.scheme, h.server.authority, h.server.path);
         else

@@ -8,7 +8,7 @@
  * hosts.go), which is read anew each time: that takes some ten microseconds. The directories are
  * shim.certs_dir, else what the running containerd 1.x reports (trust_set_legacy), else containerd
  * 2's default. A 1.x without config_path reads no certs.d: then its `registry.configs` count. A
- * hosts.toml that containerd would discard is discarded here too, without a word.
+ * hosts.toml that containerd would discard is discarded here too, with a note.
  *
  * docker.io is registry-1.docker.io. Loopback hosts without a `server` speak HTTPS without
  * verification at no port or 443, else HTTP. Safe from any thread.
@@ -33,6 +33,7 @@ struct upstream {
         bool skip_verify;
         struct config_header *headers;
         size_t header_count;
+        char *note; /* for people: which hosts.toml was discarded, and why; NULL: none */
         /* Credentials that containerd's own 1.x configuration holds for this server; NULL: none.
          * They count only for a request that brings none, as in containerd, and have AuthConfig's
          * meaning and order: username, identity_token, auth (base64). Secrets. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "resolver/resolve.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/share.h"
@@ -46,6 +47,13 @@ static void outcome_free(struct share_result *r)
         free(r);
 }
 
+/* What does not fit is cut off. */
+static void append_note(struct err *e, const char *note)
+{
+        size_t size = strlen(e->msg);
+        snprintf(e->msg + size, sizeof(e->msg) - size, " (%s)", note);
+}
+
 static struct share_result *ask(void *arg, struct cancel *cancel)
 {
         struct work *work = arg;
@@ -53,6 +61,9 @@ static struct share_result *ask(void *arg, struct cancel *cancel)
         share_result_init(&o->shared, outcome_free);
         work->query.cancel = cancel;
         o->ok = registry_resolve(work->registry, &work->query, &o->answer, &o->err) == 0;
+        const char *note = work->query.upstream->note;
+        if (!o->ok && note != NULL)
+                append_note(&o->err, note);
         return &o->shared;
 }
 

@@ -42,6 +42,8 @@ static char *describe(const struct scratch *s, const struct upstream *u)
                 ADD("identity_token=%s", u->identity_token);
         if (u->auth != NULL)
                 ADD("auth=%s", u->auth);
+        if (u->note != NULL)
+                ADD("note=%s", u->note);
 #undef ADD
         for (char *at; (at = strstr(out, s->path)) != NULL;) {
                 *at = '@';
@@ -199,32 +201,48 @@ static void certs_directories(void **state)
 static void faulty_files_are_discarded_whole(void **state)
 {
         struct scratch *s = *state;
-        static const char *const texts[] = {
-                "server = \"https://b.io",
-                "server = 3",
-                "server = \"https://b io\"",
-                "server = \"https://b.io\"\nca = 3",
-                "server = \"https://b.io\"\nca = [\"a\", 3]",
-                "server = \"https://b.io\"\nclient = true",
-                "server = \"https://b.io\"\nclient = [3]",
-                "server = \"https://b.io\"\nclient = [[\"only\"]]",
-                "server = \"https://b.io\"\nclient = [[\"a\", \"b\", \"c\"]]",
-                "server = \"https://b.io\"\nskip_verify = \"yes\"",
-                "server = \"https://b.io\"\noverride_path = 1",
-                "server = \"https://b.io\"\nheader = \"X: y\"",
-                "server = \"https://b.io\"\n[header]\nX = 3",
-                "server = \"https://b.io\"\n[header]\nX = \"a\\r\\nY: b\"",
-                "server = \"https://b.io\"\ncapabilities = \"pull\"",
-                "server = \"https://b.io\"\ncapabilities = [\"pul\"]",
-                "server = \"https://b.io\"\n[host.\"https://m.io\"]\ncapabilities = [\"all\"]",
-                "server = \"https://b.io\"\n[host.\"https://m.io\"]\nca = 3",
-                "server = \"https://b.io\"\n[host]\n\"https://m.io\" = 3",
-                "server = \"https://b.io\"\nhost = []",
+        static const char *const cases[][2] = {
+                {"server = \"https://b.io",
+                        "1:23: Error while parsing string: encountered end-of-file"},
+                {"server = 3", "1: server is not valid"},
+                {"server = \"https://b io\"", "1: server is not valid"},
+                {"server = \"https://b.io\"\nca = 3", "2: ca is not valid"},
+                {"server = \"https://b.io\"\nca = [\"a\", 3]", "2: ca is not valid"},
+                {"server = \"https://b.io\"\nclient = true", "2: client is not valid"},
+                {"server = \"https://b.io\"\nclient = [3]", "2: client is not valid"},
+                {"server = \"https://b.io\"\nclient = [[\"only\"]]", "2: client is not valid"},
+                {"server = \"https://b.io\"\nclient = [[\"a\", \"b\", \"c\"]]",
+                        "2: client is not valid"},
+                {"server = \"https://b.io\"\nskip_verify = \"yes\"", "2: skip_verify is not valid"},
+                {"server = \"https://b.io\"\noverride_path = 1", "2: override_path is not valid"},
+                {"server = \"https://b.io\"\nheader = \"X: y\"", "2: header is not valid"},
+                {"server = \"https://b.io\"\n[header]\nX = 3", "2: header is not valid"},
+                {"server = \"https://b.io\"\n[header]\nX = \"a\\r\\nY: b\"",
+                        "2: header is not valid"},
+                {"server = \"https://b.io\"\ncapabilities = \"pull\"",
+                        "2: capabilities is not valid"},
+                {"server = \"https://b.io\"\ncapabilities = [\"pul\"]",
+                        "2: capabilities is not valid"},
+                {"server = \"https://b.io\"\n[host.\"https://m.io\"]\ncapabilities = [\"all\"]",
+                        "3: capabilities is not valid"},
+                {"server = \"https://b.io\"\n[host.\"https://m.io\"]\nca = 3",
+                        "3: ca is not valid"},
+                {"server = \"https://b.io\"\n[host]\n\"https://m.io\" = 3",
+                        "3: \"https://m.io\" is not valid"},
+                {"server = \"https://b.io\"\nhost = []", "2: host is not valid"},
+                {"server = \"https://b.io\"\n\n[host.\"https://m io\"]",
+                        "3: \"https://m io\" is not valid"},
         };
         free(scratch_write(s, "certs.d/a.io/ca.crt", ""));
-        for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-                free(scratch_write(s, "certs.d/a.io/hosts.toml", texts[i]));
-                expect(s, CERTS_D, "a.io", "https://a.io/v2 https://a.io ca=@/certs.d/a.io/ca.crt");
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                free(scratch_write(s, "certs.d/a.io/hosts.toml", cases[i][0]));
+                cleanup_free char *note = mem_printf(
+                        "note=@/certs.d/a.io/hosts.toml is broken and ignored, as containerd "
+                        "does: line %s",
+                        cases[i][1]);
+                cleanup_free char *want = mem_printf(
+                        "https://a.io/v2 https://a.io ca=@/certs.d/a.io/ca.crt %s", note);
+                expect(s, CERTS_D, "a.io", want);
         }
 }
 

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "resolver/resolve.h"
+#include "tests/unit/config/scratch.h"
 #include "tests/unit/resolver/fake.h"
 
 /* Many questions at once, through the whole layer: who shares which answer. */
@@ -129,6 +130,32 @@ static void a_failure_is_shared_with_its_message(void **state)
         assert_string_equal(caller.err.msg, wanted);
 }
 
+/* Else nobody would find out why the upstream is asked at another place, or without its trust. */
+static void a_failure_names_the_file_that_was_ignored(void **state)
+{
+        (void)state;
+        struct caller caller;
+        struct scratch *s = NULL;
+        assert_int_equal(scratch_setup((void **)&s), 0);
+        cleanup_free char *name = mem_printf("127.0.0.1_%d_/hosts.toml", fake.port);
+        cleanup_free char *path = scratch_write(s, name, "server = \"https://b.io\"\nca = 3\n");
+        char *usual = config->certs_dir;
+        config->certs_dir = s->path;
+        fake_reset(&fake);
+        fake_rules(&fake, "[{\"status\": 404}]");
+        start(&caller, NULL);
+        finish(&caller);
+        config->certs_dir = usual;
+        assert_int_equal(scratch_teardown((void **)&s), 0);
+        cleanup_free char *wanted = mem_printf("127.0.0.1:%d/team/app:v1: not found (%s is broken "
+                                               "and ignored, as containerd does: line 2: ca is not "
+                                               "valid)",
+                fake.port, path);
+        assert_int_equal(caller.result, -1);
+        assert_int_equal(caller.err.code, ERR_NOT_FOUND);
+        assert_string_equal(caller.err.msg, wanted);
+}
+
 /* The last member's leaving ends the request itself. */
 static void cancel_ends_the_request(void **state)
 {
@@ -175,6 +202,7 @@ int main(void)
                 cmocka_unit_test(a_question_serves_those_who_came_before_it),
                 cmocka_unit_test(other_credentials_are_another_question),
                 cmocka_unit_test(a_failure_is_shared_with_its_message),
+                cmocka_unit_test(a_failure_names_the_file_that_was_ignored),
                 cmocka_unit_test(cancel_ends_the_request),
         };
         return cmocka_run_group_tests(tests, open_all, close_all);
