@@ -58,22 +58,14 @@ static struct backend_facts facts_copy(const struct backend_facts *f)
         };
 }
 
+/* Whatever containerd says against it: without these facts nothing can be pulled. */
 static int ask(struct backend *b, const char *method, const ProtobufCMessage *request,
         struct rpc_answer *answer, struct err *e)
 {
-        size_t size = 0;
-        cleanup_free uint8_t *packed = message_pack(request, &size);
-        struct rpc_call call = {
-                .method = method,
-                .request = packed,
-                .request_size = size,
-                .timeout_ms = ASK_TIMEOUT_MS,
-        };
-        rpc_do(b->cri, &call, answer);
-        if (answer->code != 0)
-                return err_set(e, ERR_BACKEND, "containerd: %s: %s", strrchr(method, '/') + 1,
-                        answer->message != NULL ? answer->message : "no message");
-        return 0;
+        if (message_ask(b->cri, method, request, ASK_TIMEOUT_MS, answer, e) == 0)
+                return 0;
+        e->code = ERR_BACKEND;
+        return -1;
 }
 
 static char *normalised(const char *reference)

@@ -19,33 +19,11 @@ enum {
         VISIBLE_POLL_MAX_MS = 50,
 };
 
-enum { GRPC_OK = 0, GRPC_NOT_FOUND = 5, GRPC_ALREADY_EXISTS = 6, GRPC_UNAVAILABLE = 14 };
+enum { GRPC_NOT_FOUND = 5, GRPC_ALREADY_EXISTS = 6 };
 
 #define IMAGES_SERVICE "/containerd.services.images.v1.Images/"
 #define LABEL_MANAGED  "io.cri-containerd.image"
 #define LABEL_PINNED   "io.cri-containerd.pinned"
-
-/* One call; the answer is the caller's to read and to free. */
-static int ask(struct rpc *rpc, const char *method, const ProtobufCMessage *request,
-        int64_t timeout_ms, struct rpc_answer *answer, struct err *e)
-{
-        size_t size = 0;
-        cleanup_free uint8_t *packed = message_pack(request, &size);
-        struct rpc_call call = {
-                .method = method,
-                .request = packed,
-                .request_size = size,
-                .timeout_ms = timeout_ms,
-        };
-        rpc_do(rpc, &call, answer);
-        if (answer->code == GRPC_OK)
-                return 0;
-        enum err_code kind = answer->code == GRPC_NOT_FOUND     ? ERR_NOT_FOUND
-                             : answer->code == GRPC_UNAVAILABLE ? ERR_BACKEND
-                                                                : ERR_INTERNAL;
-        return err_set(e, kind, "containerd: %s: %s", strrchr(method, '/') + 1,
-                answer->message != NULL ? answer->message : "no message");
-}
 
 /* A write, where only the status counts. It has no time limit: containerd does not look at one once
  * a write waits for its database, so a write given up here could still land later, over a newer
@@ -54,7 +32,7 @@ static int tell(struct rpc *rpc, const char *method, const ProtobufCMessage *req
         struct err *e)
 {
         cleanup_rpc_answer struct rpc_answer answer = {0};
-        int r = ask(rpc, method, request, 0, &answer, e);
+        int r = message_ask(rpc, method, request, 0, &answer, e);
         *code = answer.code;
         return r;
 }
@@ -95,8 +73,8 @@ int images_get(struct images *im, const char *name, struct image_record *out, st
         Containerd__GetImageRequest request = CONTAINERD__GET_IMAGE_REQUEST__INIT;
         request.name = (char *)name;
         cleanup_rpc_answer struct rpc_answer answer = {0};
-        if (ask(im->containerd, IMAGES_SERVICE "Get", &request.base, CALL_TIMEOUT_MS, &answer, e) <
-                0)
+        if (message_ask(im->containerd, IMAGES_SERVICE "Get", &request.base, CALL_TIMEOUT_MS,
+                    &answer, e) < 0)
                 return -1;
         out->answer =
                 containerd__image_response__unpack(NULL, answer.response_size, answer.response);
@@ -143,8 +121,8 @@ int images_status(
         request.image = &spec;
         request.has_verbose = request.verbose = chain_id != NULL;
         cleanup_rpc_answer struct rpc_answer answer = {0};
-        if (ask(im->cri, "/runtime.v1.ImageService/ImageStatus", &request.base, CALL_TIMEOUT_MS,
-                    &answer, e) < 0)
+        if (message_ask(im->cri, "/runtime.v1.ImageService/ImageStatus", &request.base,
+                    CALL_TIMEOUT_MS, &answer, e) < 0)
                 return -1;
         Cri__ImageStatusResponse *status =
                 cri__image_status_response__unpack(NULL, answer.response_size, answer.response);
@@ -168,7 +146,7 @@ static int snapshot_stat(struct images *im, const char *snapshotter, const char 
         request.snapshotter = (char *)snapshotter;
         request.key = (char *)chain_id;
         cleanup_rpc_answer struct rpc_answer answer = {0};
-        int r = ask(im->containerd, "/containerd.services.snapshots.v1.Snapshots/Stat",
+        int r = message_ask(im->containerd, "/containerd.services.snapshots.v1.Snapshots/Stat",
                 &request.base, CALL_TIMEOUT_MS, &answer, e);
         *present = r == 0;
         return answer.code == GRPC_NOT_FOUND ? 0 : r;

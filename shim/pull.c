@@ -378,10 +378,8 @@ static enum step wait_visible(struct pull *p, struct err *e)
                 err_set(e, ERR_PROTOCOL, "containerd answered no image reference");
                 return STEP_FAILED;
         }
-        struct images *im = &p->service->images;
-        if (images_wait_visible(im, p->ref.text, p->resolved.digest, id, e) == 0)
-                return images_pin_alike(im, p->ref.text, p->digested, e) < 0 ? STEP_FAILED
-                                                                             : STEP_DONE;
+        if (images_wait_visible(&p->service->images, p->ref.text, p->resolved.digest, id, e) == 0)
+                return STEP_DONE;
         return failed_or_removed(p, e);
 }
 
@@ -405,7 +403,13 @@ static enum step attempt(struct pull *p, struct err *e)
                         return STEP_DONE;
         }
         enum step s = settle(p, e);
-        return s == STEP_DONE ? wait_visible(p, e) : s;
+        if (s == STEP_DONE)
+                s = wait_visible(p, e);
+        /* Only a pull makes names anew, and containerd labels the tag before CRI shows it. */
+        if (s == STEP_DONE && id == NULL &&
+                images_pin_alike(&p->service->images, p->ref.text, p->digested, e) < 0)
+                return STEP_FAILED;
+        return s;
 }
 
 static void pull_resolved(struct pull *p)
