@@ -253,16 +253,30 @@ static void put_head(struct line *l, bool json, enum log_level level, const char
         }
 }
 
+/* One line between its head and its end. */
+static void begin(struct line *l, bool json, enum log_level level, const char *message)
+{
+        l->size = 0;
+        if (atomic_load(&to_journal))
+                l->size = (size_t)snprintf(l->bytes, sizeof(l->bytes), "<%d>", (int)level);
+        put_head(l, json, level, message);
+}
+
+static void end(struct line *l, bool json)
+{
+        puts_line(l, json ? "}\n" : "\n");
+        while (write(STDERR_FILENO, l->bytes, l->size) < 0 && errno == EINTR)
+                ;
+}
+
 void log_line(enum log_level level, const char *message, ...)
 {
         if (!log_enabled(level))
                 return;
         int saved_errno = errno;
         bool json = atomic_load(&as_json);
-        struct line l = {.size = 0};
-        if (atomic_load(&to_journal))
-                l.size = (size_t)snprintf(l.bytes, sizeof(l.bytes), "<%d>", (int)level);
-        put_head(&l, json, level, message);
+        struct line l;
+        begin(&l, json, level, message);
         va_list args;
         va_start(args, message);
         for (const char *key; (key = va_arg(args, const char *)) != NULL;) {
@@ -272,8 +286,21 @@ void log_line(enum log_level level, const char *message, ...)
                 put_pair(&l, json, key, value);
         }
         va_end(args);
-        puts_line(&l, json ? "}\n" : "\n");
-        while (write(STDERR_FILENO, l.bytes, l.size) < 0 && errno == EINTR)
-                ;
+        end(&l, json);
+        errno = saved_errno;
+}
+
+void log_pairs(
+        enum log_level level, const char *message, const struct log_pair *pairs, size_t count)
+{
+        if (!log_enabled(level))
+                return;
+        int saved_errno = errno;
+        bool json = atomic_load(&as_json);
+        struct line l;
+        begin(&l, json, level, message);
+        for (size_t i = 0; i < count; i++)
+                put_pair(&l, json, pairs[i].key, pairs[i].value);
+        end(&l, json);
         errno = saved_errno;
 }

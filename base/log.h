@@ -9,6 +9,7 @@
 #define CRI_RESOLVED_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum log_level { /* syslog(3) numbers */
         LOG_LEVEL_ERROR = 3,
@@ -33,5 +34,13 @@ static inline const char *log_or(const char *s)
 {
         return s == 0 ? "" : s;
 }
+
+/* The same with pairs that are known at run time only. */
+struct log_pair {
+        const char *key;
+        const char *value; /* not NULL */
+};
+void log_pairs(
+        enum log_level level, const char *message, const struct log_pair *pairs, size_t count);
 
 #endif

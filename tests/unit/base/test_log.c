@@ -180,6 +180,35 @@ static void every_length_ends_in_a_whole_line(void **state)
         }
 }
 
+/* Both doors make the same line of the same pairs. */
+static void pairs_are_written_as_a_list_is(void **state)
+{
+        (void)state;
+        static const struct log_pair pairs[] = {{"a", "1"}, {"empty", ""}, {"b", "two\n\"words\""}};
+        for (int json = 0; json < 2; json++) {
+                log_setup(LOG_LEVEL_INFO, json);
+                struct capture c = capture_begin();
+                log_line(LOG_LEVEL_WARNING, "all of it", "a", "1", "empty", "", "b",
+                        "two\n\"words\"", NULL);
+                log_pairs(LOG_LEVEL_WARNING, "all of it", pairs, 3);
+                log_pairs(LOG_LEVEL_DEBUG, "too low", pairs, 3);
+                log_pairs(LOG_LEVEL_WARNING, "none", pairs, 0);
+                cleanup_free char *text = capture_end(&c);
+                char *second = strchr(text, '\n') + 1;
+                char *third = strchr(second, '\n') + 1;
+                const char *before = json ? "{\"time\":\"" : "";
+                cleanup_free char *last = without_time(third, before);
+                *third = '\0';
+                cleanup_free char *got = without_time(second, before);
+                *second = '\0';
+                cleanup_free char *want = without_time(text, before);
+                assert_string_equal(got, want);
+                assert_string_equal(last, json ? "{\"time\":\"T\",\"level\":\"warning\","
+                                                 "\"message\":\"none\"}\n"
+                                               : "T warning none\n");
+        }
+}
+
 static void levels_filter(void **state)
 {
         (void)state;
@@ -285,6 +314,7 @@ int main(void)
                 cmocka_unit_test(empty_values_are_left_out),
                 cmocka_unit_test(long_values_are_cut_and_the_line_stays_whole),
                 cmocka_unit_test(every_length_ends_in_a_whole_line),
+                cmocka_unit_test(pairs_are_written_as_a_list_is),
                 cmocka_unit_test(levels_filter),
                 cmocka_unit_test(journal_prefix_only_on_the_journals_stream),
                 cmocka_unit_test(lines_of_threads_stay_whole),
