@@ -6,66 +6,26 @@
 #include "config/files.h"
 #include "config/keys.h"
 #include "config/lists.h"
+#include "config/load.h"
+#include "config/mirrors.h"
 #include "config/snapshot.h"
 #include "config/toml.h"
 #include "config/url.h"
 
-enum { FILE_MAX_BYTES = 1 << 20, SHOWN_MAX = 80 };
+enum { FILE_MAX_BYTES = 1 << 20, SHOWN_MAX = 80 /* of a name in a message */ };
 
 static const char upstream_table[] = "upstream.*";
 static const char default_host[] = "default"; /* no reference's host: it has neither dot nor port */
 
-/* One file on its way into one struct config. */
-struct load {
-        const char *name;
-        struct config *config;
-        struct err *err;
-};
-
-static bool is_upstream_key(const struct key *k)
-{
-        return strncmp(k->path, upstream_table, strlen(upstream_table)) == 0;
-}
-
-/* "file:line: table.key: " before what e says. */
-static int at_key(struct load *l, int line, const char *table, const char *key)
-{
-        return err_wrap(l->err, "%s:%d: %s%s%.*s", l->name, line, table,
-                table[0] != '\0' ? "." : "", SHOWN_MAX, key);
-}
-
-static int reject(struct load *l, int line, const char *table, const char *key, const char *why)
-{
-        err_set(l->err, ERR_CONFIG, "%s", why);
-        return at_key(l, line, table, key);
-}
-
-/* Sets each key of one table. `kind` is the table's name in keys.def, `table` the one to show. */
-static int load_table(struct load *l, const char *kind, const char *table, void *base,
-        const json_t *values, const json_t *lines)
-{
-        const char *name = NULL;
-        json_t *value = NULL;
-        json_object_foreach ((json_t *)values, name, value) {
-                const struct key *k = key_find(kind, name);
-                int status = k == NULL ? key_unknown(kind, name, l->err)
-                                       : key_set(k, base, value, l->err);
-                if (status < 0)
-                        return at_key(l, toml_line(lines, name), table, name);
-        }
-        return 0;
-}
-
 static void upstream_clear(struct config_upstream *u)
 {
-        for (size_t i = 0; i < key_count; i++)
-                if (is_upstream_key(&keys[i]))
-                        key_clear(&keys[i], u);
+        key_clear_all(KEY_OF_UPSTREAM, u);
         free(u->host);
         u->host = NULL;
 }
 
-/* Policies are inherited key by key; how to reach and trust a server is not (see trust.h). */
+/* Policies and mirrors are inherited key by key; how to reach and trust a server is not (see
+ * trust.h). */
 static void upstream_init(
         struct config_upstream *u, const char *host, const struct config_upstream *parent)
 {
@@ -73,17 +33,10 @@ static void upstream_init(
                 .mode = parent->mode,
                 .on_upstream_down = parent->on_upstream_down,
                 .max_stale_s = parent->max_stale_s,
-                .degraded_without_authorisation = parent->degraded_without_authorisation};
-}
-
-static int check_client(
-        struct load *l, int line, const char *table, const struct config_upstream *u)
-{
-        if (u->client_cert != NULL && u->client_key == NULL)
-                return reject(l, line, table, "client_key", "missing; client_cert needs it");
-        if (u->client_cert == NULL && u->client_key != NULL)
-                return reject(l, line, table, "client_cert", "missing; client_key needs it");
-        return 0;
+                .degraded_without_authorisation = parent->degraded_without_authorisation,
+                .relay = parent->relay};
+        for (size_t i = 0; i < parent->mirror_count; i++)
+                strings_add((struct strings *)&u->mirrors, parent->mirrors[i]);
 }
 
 /* One such key, even at its default, and the table alone says how to reach and trust the server. */
@@ -102,13 +55,13 @@ static int load_upstream(struct load *l, struct config_upstream *u, const char *
 {
         int line = toml_line(lines, host);
         if (!json_is_object(values))
-                return reject(
+                return load_reject(
                         l, line, "upstream", host, "not a table; write [upstream.\"<host>\"]");
         cleanup_free char *table = mem_printf("upstream.\"%s\"", host);
         u->has_trust = names_trust(values);
         if (load_table(l, upstream_table, table, u, values, toml_below(lines, host)) < 0)
                 return -1;
-        return check_client(l, line, table, u);
+        return load_check_client(l, line, table, u->client_cert, u->client_key);
 }
 
 /* The first table in `values` that is no key of ours, and its name; NULL if there is none. */
@@ -144,14 +97,14 @@ static int reject_host(struct load *l, int line, const char *name, const json_t 
                 "address with a dot or a port, as in \"ghcr.io\" or \"10.0.0.1:5000\"%s%.*s%s",
                 meant != NULL ? "; write [upstream.\"" : "", SHOWN_MAX, meant != NULL ? meant : "",
                 meant != NULL ? "\"] with quotes" : "");
-        return at_key(l, line, "upstream", name);
+        return load_at_key(l, line, "upstream", name);
 }
 
 static int check_host(struct load *l, int line, const char *name, const char *host)
 {
         for (size_t i = 0; i < l->config->upstream_count; i++)
                 if (strcmp(l->config->upstreams[i].host, host) == 0)
-                        return reject(l, line, "upstream", name,
+                        return load_reject(l, line, "upstream", name,
                                 "a second table for the same host; upper case and index.docker.io "
                                 "make no difference");
         return 0;
@@ -188,32 +141,50 @@ static int load_upstreams(struct load *l, const json_t *values, const json_t *li
 
 static bool is_plain_table(const char *name)
 {
-        static const char *const names[] = {"shim", "resolve", "log"};
+        static const char *const names[] = {"shim", "resolve", "relay", "admin", "log"};
         for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
                 if (strcmp(names[i], name) == 0)
                         return true;
         return false;
 }
 
-/* [upstream] comes last, wherever it stands: it inherits from [resolve]. */
+/* [upstream] comes after those that it inherits from, wherever it stands, and [mirror] after those
+ * who list mirrors. */
 static int load_tables(struct load *l, const json_t *values, const json_t *lines)
 {
         const char *name = NULL;
         json_t *value = NULL;
         json_object_foreach ((json_t *)values, name, value) {
                 bool plain = is_plain_table(name);
-                if (!plain && strcmp(name, "upstream") != 0) {
+                if (!plain && strcmp(name, "upstream") != 0 && strcmp(name, "mirror") != 0) {
                         key_unknown_table(name, l->err);
-                        return at_key(l, toml_line(lines, name), "", name);
+                        return load_at_key(l, toml_line(lines, name), "", name);
                 }
                 if (!json_is_object(value))
-                        return reject(l, toml_line(lines, name), "", name, "not a table");
+                        return load_reject(l, toml_line(lines, name), "", name, "not a table");
                 if (plain &&
                         load_table(l, name, name, l->config, value, toml_below(lines, name)) < 0)
                         return -1;
         }
-        return load_upstreams(
-                l, json_object_get(values, "upstream"), toml_below(lines, "upstream"));
+        if (load_upstreams(l, json_object_get(values, "upstream"), toml_below(lines, "upstream")) <
+                0)
+                return -1;
+        return mirrors_load(l, json_object_get(values, "mirror"), toml_below(lines, "mirror"));
+}
+
+static int check_admin(struct load *l, const json_t *lines)
+{
+        const struct config *c = l->config;
+        int line = toml_line(toml_below(lines, "admin"), "listen");
+        if (c->admin_listen == NULL)
+                return 0;
+        for (size_t i = 0; i < c->listen_count; i++)
+                if (strcmp(c->admin_listen, c->listen[i]) == 0)
+                        return load_reject(
+                                l, line, "admin", "listen", "the same socket as shim.listen");
+        if (strcmp(c->admin_listen, c->backend) == 0)
+                return load_reject(l, line, "admin", "listen", "the same socket as shim.backend");
+        return 0;
 }
 
 /* Rules between keys. `lines` are of the whole file; a key that is not in it has the line 0. */
@@ -221,13 +192,13 @@ static int check_whole(struct load *l, const json_t *lines)
 {
         const struct config *c = l->config;
         if (c->budget_ms < c->timeout_ms)
-                return reject(l, toml_line(toml_below(lines, "resolve"), "budget"), "resolve",
+                return load_reject(l, toml_line(toml_below(lines, "resolve"), "budget"), "resolve",
                         "budget", "less than resolve.timeout: no request could take its time");
         for (size_t i = 0; i < c->listen_count; i++)
                 if (strcmp(c->listen[i], c->backend) == 0)
-                        return reject(l, toml_line(toml_below(lines, "shim"), "listen"), "shim",
-                                "listen", "the same socket as shim.backend");
-        return 0;
+                        return load_reject(l, toml_line(toml_below(lines, "shim"), "listen"),
+                                "shim", "listen", "the same socket as shim.backend");
+        return check_admin(l, lines);
 }
 
 static int load_file(struct load *l)
@@ -254,7 +225,7 @@ int config_load(const char *path, struct config **out, struct err *e)
         struct config *c = snapshot_new();
         c->upstream_default.host = mem_strdup("");
         for (size_t i = 0; i < key_count; i++)
-                if (!is_upstream_key(&keys[i]))
+                if (keys[i].home == KEY_OF_CONFIG)
                         key_set_initial(&keys[i], c);
         struct load l = {.name = path, .config = c, .err = e};
         if (path != NULL && load_file(&l) < 0) {
@@ -269,13 +240,12 @@ int config_load(const char *path, struct config **out, struct err *e)
 
 void config_fini(struct config *c)
 {
-        for (size_t i = 0; i < key_count; i++)
-                if (!is_upstream_key(&keys[i]))
-                        key_clear(&keys[i], c);
+        key_clear_all(KEY_OF_CONFIG, c);
         for (size_t i = 0; i < c->upstream_count; i++)
                 upstream_clear(&c->upstreams[i]);
         free(c->upstreams);
         upstream_clear(&c->upstream_default);
+        mirrors_clear(c);
 }
 
 const struct config_upstream *config_upstream_for(

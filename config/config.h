@@ -18,10 +18,26 @@
 
 enum upstream_mode { UPSTREAM_RESOLVE, UPSTREAM_PASSTHROUGH };
 enum upstream_down { UPSTREAM_DOWN_FAIL, UPSTREAM_DOWN_STALE, UPSTREAM_DOWN_MIRROR };
+enum relay_mode { RELAY_AUTO, RELAY_OFF };
 
 struct config_header {
         char *name;
         char *value; /* may be a secret: wiped */
+};
+
+/* How to reach a mirror: one [mirror."url"] table, or what the defaults give for a mirror that is
+ * listed by an upstream and has no table. Every listed mirror has one of these. */
+struct config_mirror {
+        char *url;     /* base URL without /v2 and without slash at its end; with /v2/ in its
+                          middle ("https://harbor.example.com/v2/proxy") the API's root itself */
+        char *ca_file; /* PEM; NULL: the system's */
+        char *client_cert;
+        char *client_key;
+        bool skip_verify;
+        char *username; /* from the credentials file; NULL: none */
+        char *password; /* secret: wiped */
+        struct config_header *headers;
+        size_t header_count;
 };
 
 /* One [upstream."host"] table, or what the defaults give for a host without one. */
@@ -37,6 +53,9 @@ struct config_upstream {
         bool skip_verify;
         struct config_header *headers;
         size_t header_count;
+        enum relay_mode relay;
+        char **mirrors; /* URLs as in config_mirror, in the order in which they are asked */
+        size_t mirror_count;
         bool has_trust; /* whether the table has any of the keys from server to headers */
         enum upstream_down on_upstream_down;
         int64_t max_stale_s;
@@ -61,6 +80,14 @@ struct config {
         int64_t timeout_ms;
         int64_t budget_ms;
         int64_t token_reuse_ms;
+        /* [relay]; its `mode` is upstream_default.relay */
+        int64_t relay_port; /* on 127.0.0.1; 1 to 65535 */
+        int64_t connect_timeout_ms;
+        int64_t first_byte_timeout_ms;
+        int64_t stall_timeout_ms;
+        char *image_verifier_dir; /* containerd's; NULL: not looked at */
+        /* [admin] */
+        char *admin_listen; /* "unix:///run/cri-resolved/admin.sock"; NULL: none */
         /* [log] */
         enum log_level log_level;
         bool log_json;
@@ -69,6 +96,9 @@ struct config {
         size_t upstream_count;
         struct config_upstream upstream_default; /* the [resolve] policy keys, and
                                                   * [upstream.default] over them */
+        /* [mirror."..."] */
+        struct config_mirror *mirrors;
+        size_t mirror_count;
 };
 
 /* path NULL: defaults. A path that does not exist is an error. Errors name file, line, key, what is
@@ -88,5 +118,8 @@ DEFINE_CLEANUP(const struct config, config_put)
  */
 const struct config_upstream *config_upstream_for(
         const struct config *c, const char *host, bool *has_entry);
+
+/* How to reach a mirror that some upstream lists; never NULL for such a URL. Borrowed from c. */
+const struct config_mirror *config_mirror_for(const struct config *c, const char *url);
 
 #endif

@@ -16,5 +16,9 @@
  */
 int file_read(
         const char *path, size_t max_bytes, char **out, size_t *size, struct err *e) ERR_MUST_CHECK;
+/* The same for a file with a secret in it: a regular one, that belongs to root or to us and that
+ * nobody else may read or write; else ERR_CONFIG with the remedy. */
+int file_read_private(
+        const char *path, size_t max_bytes, char **out, size_t *size, struct err *e) ERR_MUST_CHECK;
 
 #endif

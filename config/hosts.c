@@ -19,6 +19,10 @@ void hosts_fini(struct hosts *h)
         free(h->client_cert);
         free(h->client_key);
         free(h->note);
+        free(h->name);
+        for (size_t i = 0; i < h->mirror_count; i++)
+                hosts_fini(&h->mirrors[i]); /* they have none of their own */
+        free(h->mirrors);
         headers_clear(&h->headers);
         *h = (struct hosts){0};
 }
@@ -101,16 +105,24 @@ static bool take_headers(struct hosts *h, const json_t *table)
         return table == NULL || json_is_object(table);
 }
 
-static bool capabilities_valid(const json_t *list)
+/* 0 for what is none. */
+static unsigned capability_of(const char *name)
 {
         static const char *const known[] = {"pull", "resolve", "push", "referrers"};
+        for (size_t i = 0; name != NULL && i < sizeof(known) / sizeof(known[0]); i++)
+                if (strcasecmp(name, known[i]) == 0)
+                        return 1U << i;
+        return 0;
+}
+
+static bool take_capabilities(struct hosts *h, const json_t *list)
+{
+        h->capabilities = json_array_size(list) == 0 ? HOSTS_PULL | HOSTS_RESOLVE | HOSTS_PUSH : 0;
         for (size_t i = 0; i < json_array_size(list); i++) {
-                const char *name = json_string_value(json_array_get(list, i));
-                bool found = false;
-                for (size_t n = 0; name != NULL && n < sizeof(known) / sizeof(known[0]); n++)
-                        found = found || strcasecmp(name, known[n]) == 0;
-                if (!found)
+                unsigned bit = capability_of(json_string_value(json_array_get(list, i)));
+                if (bit == 0)
                         return false;
+                h->capabilities |= bit;
         }
         return list == NULL || json_is_array(list);
 }
@@ -153,9 +165,10 @@ static const char *take_table(
                 return "override_path";
         h->has_skip_verify = skip != NULL;
         h->skip_verify = json_is_true(skip);
+        h->override_path = json_is_true(override);
         if (!take_server(h, server, json_is_true(override)))
                 return "server";
-        if (!capabilities_valid(json_object_get(table, "capabilities")))
+        if (!take_capabilities(h, json_object_get(table, "capabilities")))
                 return "capabilities";
         if (!take_ca(h, dir, json_object_get(table, "ca")))
                 return "ca";
@@ -169,16 +182,25 @@ static char *fault_at(int line, const char *key)
         return mem_printf("line %d: %s is not valid", line, key);
 }
 
+static struct hosts *add_mirror(struct hosts *h, const char *name)
+{
+        h->mirrors = mem_resize(h->mirrors, (h->mirror_count + 1) * sizeof(*h->mirrors));
+        struct hosts *m = &h->mirrors[h->mirror_count++];
+        *m = (struct hosts){.name = mem_strdup(name)};
+        return m;
+}
+
 /* What is wrong with the mirrors, NULL if nothing is. */
-static char *find_mirror_fault(const char *dir, const json_t *mirrors, const json_t *lines)
+static char *take_mirrors(
+        struct hosts *h, const char *dir, const json_t *mirrors, const json_t *lines)
 {
         const char *name = NULL;
         json_t *table = NULL;
         json_object_foreach ((json_t *)mirrors, name, table) {
-                cleanup_hosts struct hosts ignored = {0};
                 cleanup_free char *quoted = mem_printf("\"%s\"", name);
-                const char *key =
-                        json_is_object(table) ? take_table(&ignored, dir, name, table) : "server";
+                const char *key = json_is_object(table)
+                                          ? take_table(add_mirror(h, name), dir, name, table)
+                                          : "server";
                 if (key != NULL && strcmp(key, "server") == 0) /* which is the table's name */
                         return fault_at(toml_line(lines, name), quoted);
                 if (key != NULL)
@@ -201,7 +223,7 @@ static char *take_values(
                 key = take_table(h, dir, server != NULL ? json_string_value(server) : "", values);
         if (key != NULL)
                 return fault_at(toml_line(lines, key), key);
-        return find_mirror_fault(dir, mirrors, toml_below(lines, "host"));
+        return take_mirrors(h, dir, mirrors, toml_below(lines, "host"));
 }
 
 /* Why containerd would discard the file, for the caller to free; *h may then hold a part of it.
@@ -273,6 +295,15 @@ static int load_dir(struct hosts *h, const char *dir, struct err *e)
         return load_cert_files(h, dir, e);
 }
 
+int hosts_load_dir(const char *dir, struct hosts *out, struct err *e)
+{
+        *out = (struct hosts){0};
+        if (load_dir(out, dir, e) == 0)
+                return 0;
+        hosts_fini(out);
+        return -1;
+}
+
 /* The first of `host_port_`, `host:port` and `_default` that is there under `root`. */
 static int find_under(const char *root, const char *host, char **out, struct err *e)
 {
@@ -307,10 +338,5 @@ int hosts_load(const char *roots, const char *host, struct hosts *out, struct er
                 if (size > 0 && find_under(root, host, &dir, e) < 0)
                         return -1;
         }
-        if (dir == NULL)
-                return 0;
-        if (load_dir(out, dir, e) == 0)
-                return 0;
-        hosts_fini(out);
-        return -1;
+        return dir == NULL ? 0 : hosts_load_dir(dir, out, e);
 }

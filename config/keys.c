@@ -6,8 +6,9 @@
 
 #include "base/buf.h"
 #include "config/config.h"
+#include "config/nearest.h"
 
-enum { NAME_MAX_BYTES = 64, LIST_MAX_BYTES = 512 };
+enum { LIST_MAX_BYTES = 512 };
 
 /* A list's count follows it: keys.h says so, and key_set relies on it. */
 #define COUNT_FOLLOWS(type, list, count)                                                           \
@@ -15,29 +16,39 @@ enum { NAME_MAX_BYTES = 64, LIST_MAX_BYTES = 512 };
 COUNT_FOLLOWS(struct config, listen, listen_count);
 COUNT_FOLLOWS(struct config, allow_groups, allow_group_count);
 COUNT_FOLLOWS(struct config_upstream, headers, header_count);
+COUNT_FOLLOWS(struct config_upstream, mirrors, mirror_count);
+COUNT_FOLLOWS(struct config_mirror, headers, header_count);
+COUNT_FOLLOWS(struct config_mirror, username, password); /* so does a password its user */
 
 const struct key keys[] = {
 #define RELOAD  false
 #define RESTART true
 #define KEY(path, type, field, initial, allowed, restart, doc)                                     \
-        {path, KEY_##type, offsetof(struct config, field), initial, allowed, restart, doc},
+        {path, KEY_##type, KEY_OF_CONFIG, offsetof(struct config, field), initial, allowed,        \
+                restart, doc},
 #define UPSTREAM_KEY(path, type, field, initial, allowed, restart, doc)                            \
-        {path, KEY_##type, offsetof(struct config_upstream, field), initial, allowed, restart, doc},
+        {path, KEY_##type, KEY_OF_UPSTREAM, offsetof(struct config_upstream, field), initial,      \
+                allowed, restart, doc},
+#define MIRROR_KEY(path, type, field, initial, allowed, restart, doc)                              \
+        {path, KEY_##type, KEY_OF_MIRROR, offsetof(struct config_mirror, field), initial, allowed, \
+                restart, doc},
 #include "config/keys.def"
 #undef KEY
 #undef UPSTREAM_KEY
+#undef MIRROR_KEY
 };
 
 const size_t key_count = sizeof(keys) / sizeof(keys[0]);
 
-static const char *const tables[] = {"shim", "resolve", "log", "upstream"};
+static const char *const tables[] = {
+        "shim", "resolve", "relay", "admin", "log", "upstream", "mirror"};
 
 const char *key_name(const struct key *k)
 {
         return strrchr(k->path, '.') + 1;
 }
 
-/* Whether k belongs to `table` ("shim", "upstream.*"). */
+/* Whether k belongs to `table` ("shim", "upstream.*", "mirror.*"). */
 static bool in_table(const struct key *k, const char *table)
 {
         size_t size = strlen(table);
@@ -52,51 +63,6 @@ const struct key *key_find(const char *table, const char *name)
         return NULL;
 }
 
-static unsigned least(unsigned a, unsigned b, unsigned c)
-{
-        unsigned m = a < b ? a : b;
-        return m < c ? m : c;
-}
-
-/* Levenshtein's distance, one row at a time. Names too long for a key are far from all. */
-static unsigned distance(const char *a, const char *b)
-{
-        size_t size = strlen(b);
-        unsigned row[NAME_MAX_BYTES + 1];
-        if (strlen(a) > NAME_MAX_BYTES || size > NAME_MAX_BYTES)
-                return NAME_MAX_BYTES;
-        for (size_t j = 0; j <= size; j++)
-                row[j] = (unsigned)j;
-        for (size_t i = 0; a[i] != '\0'; i++) {
-                unsigned diagonal = row[0];
-                row[0] = (unsigned)i + 1;
-                for (size_t j = 0; j < size; j++) {
-                        unsigned replace = diagonal + (a[i] != b[j]);
-                        diagonal = row[j + 1];
-                        row[j + 1] = least(row[j] + 1, row[j + 1] + 1, replace);
-                }
-        }
-        return row[size];
-}
-
-struct nearest {
-        const char *name;
-        unsigned distance;
-};
-
-static void nearer(struct nearest *n, const char *name, const char *candidate)
-{
-        unsigned d = distance(name, candidate);
-        if (n->name == NULL || d < n->distance)
-                *n = (struct nearest){.name = candidate, .distance = d};
-}
-
-/* A slip of the hand changes a third of a name, not more. */
-static bool is_slip(const struct nearest *n)
-{
-        return n->distance <= strlen(n->name) / 3 + 1;
-}
-
 int key_unknown(const char *table, const char *name, struct err *e)
 {
         struct nearest near = {0};
@@ -105,10 +71,10 @@ int key_unknown(const char *table, const char *name, struct err *e)
         for (size_t i = 0; i < key_count; i++) {
                 if (!in_table(&keys[i], table))
                         continue;
-                nearer(&near, name, key_name(&keys[i]));
+                nearest_try(&near, name, key_name(&keys[i]));
                 buf_printf(&list, "%s%s", list.size > 0 ? ", " : "", key_name(&keys[i]));
         }
-        if (is_slip(&near))
+        if (nearest_is_slip(&near))
                 return err_set(e, ERR_CONFIG, "unknown key; did you mean \"%s\"?", near.name);
         for (size_t i = 0; i < key_count; i++)
                 if (strcmp(key_name(&keys[i]), name) == 0)
@@ -121,13 +87,14 @@ int key_unknown_table(const char *name, struct err *e)
 {
         struct nearest near = {0};
         for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
-                nearer(&near, name, tables[i]);
-        if (is_slip(&near))
+                nearest_try(&near, name, tables[i]);
+        if (nearest_is_slip(&near))
                 return err_set(e, ERR_CONFIG, "unknown table; did you mean \"%s\"?", near.name);
         for (size_t i = 0; i < key_count; i++)
                 if (strcmp(key_name(&keys[i]), name) == 0)
                         return err_set(
                                 e, ERR_CONFIG, "unknown table; there is the key %s", keys[i].path);
-        return err_set(
-                e, ERR_CONFIG, "unknown table; allowed: shim, resolve, log, upstream.\"<host>\"");
+        return err_set(e, ERR_CONFIG,
+                "unknown table; allowed: shim, resolve, relay, log, upstream.\"<host>\", "
+                "mirror.\"<url>\"");
 }

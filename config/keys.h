@@ -14,27 +14,35 @@
 #include "base/err.h"
 
 enum key_type {          /* field; value in TOML; form of `allowed` */
-        KEY_SOCKET,      /* char *; "unix:///path" */
+        KEY_SOCKET,      /* char *; "unix:///path"; "none" if it may be empty */
         KEY_SOCKETS,     /* char **, then size_t; a string or an array of strings */
         KEY_GROUP,       /* int64_t, -1 for none; name or number as a string */
         KEY_GROUPS,      /* char **, then size_t; a string or an array of strings */
         KEY_MODE,        /* uint32_t; "0660" */
         KEY_FILE,        /* char *; absolute path of a file in PEM; what it must hold */
+        KEY_DIRECTORY,   /* char *; an absolute path */
         KEY_DIRECTORIES, /* char *; absolute paths, ':' between them */
         KEY_URL,         /* char *, without slash or /v2 at its end; "https://host:port/path" */
-        KEY_CHOICE,      /* an enum that counts from 0; one of the words of "a|b|c" */
-        KEY_LEVEL,       /* enum log_level; its name */
-        KEY_FORMAT,      /* bool, true for JSON; "text" or "json" */
-        KEY_BOOL,        /* bool */
+        KEY_URLS,   /* char **, then size_t, each as for KEY_URL; a string or an array of strings */
+        KEY_PORT,   /* int64_t; an integer, 1 to 65535 */
+        KEY_CHOICE, /* an enum that counts from 0; one of the words of "a|b|c" */
+        KEY_LEVEL,  /* enum log_level; its name */
+        KEY_FORMAT, /* bool, true for JSON; "text" or "json" */
+        KEY_BOOL,   /* bool */
         KEY_DURATION_MS, /* int64_t; "300ms", "5s", "10m", "1h"; "low..high" */
         KEY_DURATION_S,  /* the same in whole seconds */
         KEY_HEADERS,     /* struct config_header *, then size_t; a table */
+        KEY_CREDENTIALS, /* char *, then char *: user and password, both secrets; absolute path of
+                            the file that has them */
 };
 
+enum key_home { KEY_OF_CONFIG, KEY_OF_UPSTREAM, KEY_OF_MIRROR };
+
 struct key {
-        const char *path; /* "table.name", or "upstream.*.name" */
+        const char *path; /* "table.name", "upstream.*.name" or "mirror.*.name" */
         enum key_type type;
-        size_t offset;       /* in struct config, or struct config_upstream for "upstream.*" */
+        enum key_home home;  /* struct config, config_upstream or config_mirror ... */
+        size_t offset;       /* ... and where in it */
         const char *initial; /* the default as a string; "" for none */
         const char *allowed;
         bool restart; /* takes effect when the daemon starts again, not on reload */
@@ -45,7 +53,7 @@ extern const struct key keys[];
 extern const size_t key_count;
 
 const char *key_name(const struct key *k); /* the last part of its path */
-/* The key `name` of `table` ("shim", "upstream.*"), NULL if there is none. */
+/* The key `name` of `table` ("shim", "upstream.*", "mirror.*"), NULL if there is none. */
 const struct key *key_find(const char *table, const char *name);
 /* "unknown key ..." for a name that key_find does not know, with the nearest that it does; -1. */
 int key_unknown(const char *table, const char *name, struct err *e);
@@ -53,13 +61,15 @@ int key_unknown(const char *table, const char *name, struct err *e);
 int key_unknown_table(const char *name, struct err *e);
 
 /*
- * Sets the field in `base` (struct config or config_upstream) that belongs to k, freeing what it
+ * Sets the field in `base` (the struct that is its home) that belongs to k, freeing what it
  * held. ERR_CONFIG says what the value is and what is allowed, without file and line; never the
- * value of a header.
+ * value of a header, a URL or a file of credentials.
  */
 int key_set(const struct key *k, void *base, const json_t *value, struct err *e) ERR_MUST_CHECK;
 /* The default, where there is one; defaults are always good. */
 void key_set_initial(const struct key *k, void *base);
+/* Clears every key of that home in `base`. */
+void key_clear_all(enum key_home home, void *base);
 void key_clear(const struct key *k, void *base);
 bool key_equal(const struct key *k, const void *a, const void *b);
 

@@ -9,6 +9,14 @@ void strings_add(struct strings *list, const char *s)
         list->items[list->count++] = mem_strdup(s);
 }
 
+bool strings_has(const struct strings *list, const char *s)
+{
+        for (size_t i = 0; i < list->count; i++)
+                if (strcmp(list->items[i], s) == 0)
+                        return true;
+        return false;
+}
+
 void strings_clear(struct strings *list)
 {
         for (size_t i = 0; i < list->count; i++)

@@ -23,6 +23,7 @@ struct headers {
 };
 
 void strings_add(struct strings *list, const char *s);
+bool strings_has(const struct strings *list, const char *s);
 void strings_clear(struct strings *list);
 bool strings_equal(const struct strings *a, const struct strings *b);
 

@@ -75,23 +75,41 @@ static void set_default_server(struct upstream *u)
         }
 }
 
+/* `base` has been checked when it was loaded. With something behind its /v2 it is the API's root
+ * itself, as of Harbor's proxy projects. */
+static void set_base(struct upstream *u, const char *base)
+{
+        cleanup_url struct url server = {0};
+        url_parse(base, &server);
+        bool is_root = strstr(server.path, "/v2/") != NULL;
+        cleanup_free char *path = mem_printf("%s%s", server.path, is_root ? "" : "/v2");
+        set_server(u, server.scheme, server.authority, path);
+}
+
+static void set_files(
+        struct upstream *u, const char *ca_file, const char *client_cert, const char *client_key)
+{
+        if (ca_file != NULL)
+                strings_add(ca_files_of(u), ca_file);
+        u->client_cert = mem_strdup_or_null(client_cert);
+        u->client_key = mem_strdup_or_null(client_key);
+}
+
+static void add_headers(struct upstream *u, const struct config_header *headers, size_t count)
+{
+        for (size_t i = 0; i < count; i++)
+                headers_add(headers_of(u), headers[i].name, headers[i].value);
+}
+
 static void from_entry(struct upstream *u, const struct config_upstream *entry)
 {
         u->skip_verify = entry->skip_verify;
-        if (entry->ca_file != NULL)
-                strings_add(ca_files_of(u), entry->ca_file);
-        u->client_cert = mem_strdup_or_null(entry->client_cert);
-        u->client_key = mem_strdup_or_null(entry->client_key);
-        for (size_t i = 0; i < entry->header_count; i++)
-                headers_add(headers_of(u), entry->headers[i].name, entry->headers[i].value);
-        if (entry->server == NULL) {
+        set_files(u, entry->ca_file, entry->client_cert, entry->client_key);
+        add_headers(u, entry->headers, entry->header_count);
+        if (entry->server == NULL)
                 set_default_server(u);
-                return;
-        }
-        cleanup_url struct url server = {0};
-        url_parse(entry->server, &server); /* has been checked when it was loaded */
-        cleanup_free char *path = mem_printf("%s/v2", server.path);
-        set_server(u, server.scheme, server.authority, path);
+        else
+                set_base(u, entry->server);
 }
 
 /* Moves what certs.d says into u. */
@@ -135,8 +153,8 @@ static void add_legacy(struct upstream *u, bool with_tls, bool with_headers)
         u->identity_token = take(&l.identity_token);
         if (with_tls)
                 add_legacy_tls(u, &l);
-        for (size_t i = 0; with_headers && i < l.headers.count; i++)
-                headers_add(headers_of(u), l.headers.items[i].name, l.headers.items[i].value);
+        if (with_headers)
+                add_headers(u, l.headers.items, l.headers.count);
 }
 
 /* As containerd reaches the host: through certs.d, or 1.x without a config_path. */
@@ -183,4 +201,20 @@ int upstream_new_as_containerd(
                 return -1;
         *out = take(&u);
         return 0;
+}
+
+struct upstream *upstream_new_mirror(const struct config *c, const char *url)
+{
+        static const struct config_mirror untold = {0};
+        const struct config_mirror *listed = config_mirror_for(c, url);
+        const struct config_mirror *m = listed != NULL ? listed : &untold;
+        struct upstream *u = mem_zalloc(sizeof(*u));
+        u->host = mem_strdup(url);
+        set_base(u, url);
+        u->skip_verify = m->skip_verify;
+        set_files(u, m->ca_file, m->client_cert, m->client_key);
+        add_headers(u, m->headers, m->header_count);
+        u->username = mem_strdup_or_null(m->username);
+        u->password = mem_strdup_or_null(m->password);
+        return u;
 }

@@ -46,6 +46,10 @@ int upstream_new(const struct config *c, const char *host, struct upstream **out
 /* The same without our own entries: where containerd itself goes for this host. */
 int upstream_new_as_containerd(const struct config *c, const char *host, struct upstream **out,
         struct err *e) ERR_MUST_CHECK;
+/* A mirror, reached by its own table alone: `host` is its URL, the credentials are its own. Never
+ * fails; `url` is in the form in which an upstream lists it; where none of c does any more it is
+ * reached by its URL alone. The caller frees. */
+struct upstream *upstream_new_mirror(const struct config *c, const char *url);
 void upstream_free(struct upstream *u); /* accepts NULL */
 DEFINE_CLEANUP(struct upstream, upstream_free)
 #define cleanup_upstream cleanup(upstream_free_at)

@@ -122,6 +122,12 @@ void url_fini(struct url *u)
         *u = (struct url){0};
 }
 
+static void cut_slashes(char *path)
+{
+        for (size_t size = strlen(path); size > 0 && path[size - 1] == '/'; size--)
+                path[size - 1] = '\0';
+}
+
 bool url_parse(const char *s, struct url *out)
 {
         *out = (struct url){0};
@@ -135,12 +141,28 @@ bool url_parse(const char *s, struct url *out)
         cleanup_free char *authority = mem_strndup(host, strcspn(host, "/"));
         if (!authority_valid(authority))
                 return false;
-        const char *path = host + strlen(authority);
-        size_t size = strlen(path);
-        while (size > 0 && path[size - 1] == '/')
-                size--;
         *out = (struct url){.scheme = url_host_normalise(scheme),
                 .authority = take(&authority),
-                .path = mem_strndup(path, size)};
+                .path = mem_strdup(host + strcspn(host, "/"))};
+        cut_slashes(out->path);
         return true;
+}
+
+int url_base(const char *s, char **out, struct err *e)
+{
+        cleanup_url struct url u = {0};
+        *out = NULL;
+        if (s == NULL || !url_parse(s, &u))
+                return err_set(e, ERR_CONFIG,
+                        "not a URL of the form \"https://host:port/path\" or \"http://...\" "
+                        "(without user, query and fragment)");
+        if (!url_port_valid(u.authority))
+                return err_set(e, ERR_CONFIG, "got the port %s; allowed: 1 to 65535",
+                        url_host_port(u.authority));
+        size_t size = strlen(u.path);
+        if (size >= 3 && strcmp(u.path + size - 3, "/v2") == 0)
+                u.path[size - 3] = '\0';
+        cut_slashes(u.path);
+        *out = mem_printf("%s://%s%s", u.scheme, u.authority, u.path);
+        return 0;
 }

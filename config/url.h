@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+#include "base/err.h"
 #include "base/mem.h"
 
 struct url {
@@ -20,6 +21,12 @@ struct url {
 bool url_parse(const char *s, struct url *out);
 void url_fini(struct url *u);
 #define cleanup_url cleanup(url_fini)
+
+/*
+ * A server's base URL as we keep it: without slash or /v2 at its end. The caller frees *out.
+ * ERR_CONFIG says what is allowed, and not what s is: it may hold a password. s NULL is no URL.
+ */
+int url_base(const char *s, char **out, struct err *e) ERR_MUST_CHECK;
 
 /* Whether s can be the host part of a reference (distribution: reference.domainAndPort, plus the
  * rule that tells a host from a path: a dot, a port or "localhost"). */

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "config/config.h"
+#include "config/credentials_file.h"
 #include "config/files.h"
 #include "config/keys.h"
 #include "config/lists.h"
@@ -17,6 +18,7 @@ enum {
         MODE_DIGITS = 4,
         SOCKET_PATH_MAX = sizeof(((struct sockaddr_un *)0)->sun_path) - 1,
         HEADER_FILE_MAX = 16384,
+        MIRRORS_MAX = 16, /* of one upstream */
         PEM_FILE_MAX = 8 * 1024 * 1024,
 };
 
@@ -175,6 +177,15 @@ static int set_file(const struct key *k, char **field, const json_t *value, stru
         return 0;
 }
 
+static int set_directory(char **field, const json_t *value, struct err *e)
+{
+        const char *s = text_of(value);
+        if (s == NULL || (s[0] != '\0' && s[0] != '/'))
+                return reject(value, "the absolute path of a directory", e);
+        put_string(field, s);
+        return 0;
+}
+
 static int set_directories(char **field, const json_t *value, struct err *e)
 {
         static const char allowed[] = "absolute paths of directories, with ':' between them";
@@ -191,23 +202,41 @@ static int set_directories(char **field, const json_t *value, struct err *e)
 static int set_url(char **field, const json_t *value, struct err *e)
 {
         const char *s = text_of(value);
-        cleanup_url struct url u = {0};
-        if (s != NULL && s[0] == '\0') {
-                put_string(field, s);
-                return 0;
-        }
-        if (s == NULL || !url_parse(s, &u))
-                return err_set(e, ERR_CONFIG,
-                        "not a URL of the form \"https://host:port/path\" or \"http://...\" "
-                        "(without user, query and fragment)");
-        if (!url_port_valid(u.authority))
-                return err_set(e, ERR_CONFIG, "got the port %s; allowed: 1 to 65535",
-                        url_host_port(u.authority));
-        size_t size = strlen(u.path);
-        if (size >= 3 && strcmp(u.path + size - 3, "/v2") == 0)
-                u.path[size - 3] = '\0';
-        cleanup_free char *url = mem_printf("%s://%s%s", u.scheme, u.authority, u.path);
+        cleanup_free char *url = NULL;
+        if (s != NULL && s[0] == '\0')
+                url = mem_strdup("");
+        else if (url_base(s, &url, e) < 0)
+                return -1;
         put_string(field, url);
+        return 0;
+}
+
+static int add_url(struct strings *list, const json_t *value, struct err *e)
+{
+        cleanup_free char *url = NULL;
+        if (url_base(text_of(value), &url, e) < 0)
+                return -1;
+        for (size_t i = 0; i < list->count; i++)
+                if (strcmp(list->items[i], url) == 0)
+                        return err_set(e, ERR_CONFIG, "the same as number %zu (%s)", i + 1, url);
+        strings_add(list, url);
+        return 0;
+}
+
+static int set_urls(struct strings *list, const json_t *value, struct err *e)
+{
+        cleanup_strings struct strings next = {0};
+        if (!json_is_array(value) && add_url(&next, value, e) < 0)
+                return -1;
+        if (json_array_size(value) > MIRRORS_MAX)
+                return err_set(e, ERR_CONFIG, "got %zu mirrors; allowed: at most %d",
+                        json_array_size(value), MIRRORS_MAX);
+        for (size_t i = 0; i < json_array_size(value); i++)
+                if (add_url(&next, json_array_get(value, i), e) < 0)
+                        return err_wrap(e, "number %zu", i + 1);
+        strings_clear(list);
+        *list = next;
+        next = (struct strings){0};
         return 0;
 }
 
@@ -290,7 +319,7 @@ static int set_headers(struct headers *list, const json_t *value, struct err *e)
 static int set_socket(const struct key *k, char **field, const json_t *value, struct err *e)
 {
         const char *s = text_of(value);
-        bool unset = s != NULL && s[0] == '\0' && k->initial[0] == '\0';
+        bool unset = s != NULL && s[0] == '\0' && k->allowed[0] != '\0';
         if (s == NULL || !(unset || is_socket(s)))
                 return reject(value, allowed_socket, e);
         put_string(field, s);
@@ -304,6 +333,36 @@ static int set_group(int64_t *field, const json_t *value, struct err *e)
         if (s == NULL || (s[0] != '\0' && find_group(s, &gid) < 0))
                 return reject(value, allowed_group, e);
         *field = gid;
+        return 0;
+}
+
+static int set_port(int64_t *field, const json_t *value, struct err *e)
+{
+        static const char allowed[] = "an integer, 1 to 65535";
+        json_int_t got = json_integer_value(value);
+        if (!json_is_integer(value))
+                return reject_type(value, allowed, e);
+        if (got < 1 || got > UINT16_MAX)
+                return err_set(
+                        e, ERR_CONFIG, "got %" JSON_INTEGER_FORMAT "; allowed: %s", got, allowed);
+        *field = got;
+        return 0;
+}
+
+/* Two fields: the user and the password. */
+static int set_credentials(char **field, const json_t *value, struct err *e)
+{
+        const char *s = text_of(value);
+        if (s == NULL || (s[0] != '\0' && s[0] != '/'))
+                return reject(value, "the absolute path of a file with one line user:password", e);
+        cleanup_secret char *user = NULL;
+        cleanup_secret char *password = NULL;
+        if (s[0] != '\0' && credentials_file_read(s, &user, &password, e) < 0)
+                return -1;
+        mem_free_secret(field[0]);
+        mem_free_secret(field[1]);
+        field[0] = take(&user);
+        field[1] = take(&password);
         return 0;
 }
 
@@ -350,10 +409,16 @@ int key_set(const struct key *k, void *base, const json_t *value, struct err *e)
                 return set_mode(field, value, e);
         case KEY_FILE:
                 return set_file(k, field, value, e);
+        case KEY_DIRECTORY:
+                return set_directory(field, value, e);
         case KEY_DIRECTORIES:
                 return set_directories(field, value, e);
         case KEY_URL:
                 return set_url(field, value, e);
+        case KEY_URLS:
+                return set_urls(field, value, e);
+        case KEY_PORT:
+                return set_port(field, value, e);
         case KEY_CHOICE:
         case KEY_LEVEL:
         case KEY_FORMAT:
@@ -365,6 +430,8 @@ int key_set(const struct key *k, void *base, const json_t *value, struct err *e)
                 return set_duration(k, field, value, e);
         case KEY_HEADERS:
                 return set_headers(field, value, e);
+        case KEY_CREDENTIALS:
+                return set_credentials(field, value, e);
         }
         return err_set(e, ERR_INTERNAL, "%s has no type", k->path);
 }
@@ -376,8 +443,9 @@ void key_set_initial(const struct key *k, void *base)
         if (k->initial[0] == '\0')
                 return;
         struct err e;
-        json_t *value = k->type == KEY_BOOL ? json_boolean(strcmp(k->initial, "true") == 0)
-                                            : json_string(k->initial);
+        json_t *value = k->type == KEY_BOOL   ? json_boolean(strcmp(k->initial, "true") == 0)
+                        : k->type == KEY_PORT ? json_integer(strtoll(k->initial, NULL, 10))
+                                              : json_string(k->initial);
         if (key_set(k, base, value, &e) < 0)
                 abort(); /* the table itself is wrong; the unit test of the defaults says so */
         json_decref(value);
@@ -386,13 +454,36 @@ void key_set_initial(const struct key *k, void *base)
 void key_clear(const struct key *k, void *base)
 {
         void *field = (char *)base + k->offset;
-        if (k->type == KEY_SOCKETS || k->type == KEY_GROUPS)
+        switch (k->type) {
+        case KEY_SOCKETS:
+        case KEY_GROUPS:
+        case KEY_URLS:
                 strings_clear(field);
-        else if (k->type == KEY_HEADERS)
+                break;
+        case KEY_HEADERS:
                 headers_clear(field);
-        else if (k->type == KEY_SOCKET || k->type == KEY_FILE || k->type == KEY_DIRECTORIES ||
-                 k->type == KEY_URL)
+                break;
+        case KEY_CREDENTIALS:
+                mem_free_secret(take((char **)field));
+                mem_free_secret(take((char **)field + 1));
+                break;
+        case KEY_SOCKET:
+        case KEY_FILE:
+        case KEY_DIRECTORY:
+        case KEY_DIRECTORIES:
+        case KEY_URL:
                 put_string(field, "");
+                break;
+        default:
+                break; /* nothing that is allocated */
+        }
+}
+
+void key_clear_all(enum key_home home, void *base)
+{
+        for (size_t i = 0; i < key_count; i++)
+                if (keys[i].home == home)
+                        key_clear(&keys[i], base);
 }
 
 static bool equal_string(const char *a, const char *b)
@@ -407,15 +498,21 @@ bool key_equal(const struct key *k, const void *a, const void *b)
         switch (k->type) {
         case KEY_SOCKETS:
         case KEY_GROUPS:
+        case KEY_URLS:
                 return strings_equal(left, right);
         case KEY_HEADERS:
                 return headers_equal(left, right);
         case KEY_SOCKET:
         case KEY_FILE:
+        case KEY_DIRECTORY:
         case KEY_DIRECTORIES:
         case KEY_URL:
                 return equal_string(*(char *const *)left, *(char *const *)right);
+        case KEY_CREDENTIALS:
+                return equal_string(*(char *const *)left, *(char *const *)right) &&
+                       equal_string(((char *const *)left)[1], ((char *const *)right)[1]);
         case KEY_GROUP:
+        case KEY_PORT:
         case KEY_DURATION_MS:
         case KEY_DURATION_S:
                 return *(const int64_t *)left == *(const int64_t *)right;

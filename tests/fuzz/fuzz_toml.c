@@ -51,6 +51,20 @@ static void check_message(const struct err *e)
         assert(strnlen(e->msg, sizeof(e->msg)) < sizeof(e->msg) && e->msg[0] != '\0');
 }
 
+/* Every mirror that somebody lists can be reached, in the one form of its URL. */
+static void check_mirrors(const struct config *c, const struct config_upstream *u)
+{
+        for (size_t i = 0; i < u->mirror_count; i++) {
+                const char *url = u->mirrors[i];
+                assert(config_mirror_for(c, url) != NULL && url[strlen(url) - 1] != '/');
+                cleanup_upstream struct upstream *m = upstream_new_mirror(c, url);
+                assert(strncmp(m->base_url, url, strlen(url)) == 0);
+                const char *rest = m->base_url + strlen(url);
+                assert(strcmp(rest, strstr(url, "/v2/") != NULL ? "" : "/v2") == 0);
+                assert((m->username == NULL) == (m->password == NULL));
+        }
+}
+
 static void as_configuration(void)
 {
         struct config *c = NULL;
@@ -60,6 +74,10 @@ static void as_configuration(void)
                 return;
         }
         assert(c->listen_count > 0 && c->budget_ms >= c->timeout_ms);
+        assert(c->relay_port >= 1 && c->relay_port <= UINT16_MAX);
+        check_mirrors(c, &c->upstream_default);
+        for (size_t i = 0; i < c->upstream_count; i++)
+                check_mirrors(c, &c->upstreams[i]);
         config_put(c);
 }
 

@@ -39,6 +39,7 @@ static void defaults_are_sound(void **state)
         assert_string_equal(c->containerd, c->backend);
         assert_null(c->certs_dir);
         assert_int_equal(c->backend_wait_ms, 15000);
+        assert_string_equal(c->admin_listen, "unix:///run/cri-resolved/admin.sock");
         assert_int_equal(c->timeout_ms, 5000);
         assert_int_equal(c->budget_ms, 10000);
         assert_int_equal(c->token_reuse_ms, 60000);
@@ -71,6 +72,7 @@ static void every_key_arrives(void **state)
                 "[resolve]\ntimeout = \"2s\"\nbudget = \"1m\"\ntoken_reuse = \"1h\"\n"
                 "on_upstream_down = \"stale\"\nmax_stale = \"10m\"\n"
                 "degraded_without_authorisation = true\n"
+                "[admin]\nlisten = \"unix:///admin.sock\"\n"
                 "[log]\nlevel = \"debug\"\nformat = \"json\"\n"
                 "[upstream.\"R.example.com:5000\"]\nserver = \"https://h.example.com/x/v2/\"\n"
                 "mode = \"passthrough\"\nca = \"@/ca.pem\"\nclient_cert = \"@/cert.pem\"\n"
@@ -88,6 +90,7 @@ static void every_key_arrives(void **state)
         assert_string_equal(c->containerd, "unix:///api.sock");
         assert_string_equal(c->certs_dir, "/one:/two");
         assert_int_equal(c->backend_wait_ms, 300);
+        assert_string_equal(c->admin_listen, "unix:///admin.sock");
         assert_int_equal(c->timeout_ms, 2000);
         assert_int_equal(c->budget_ms, 60000);
         assert_int_equal(c->token_reuse_ms, 3600000);
@@ -200,8 +203,9 @@ static const struct {
                 "4: only strings and comments may have characters beyond ASCII"},
         /* names */
         {"[shin]\n", "1: shin: unknown table; did you mean \"shim\"?"},
-        {"\n\n[mirrors]\n",
-                "3: mirrors: unknown table; allowed: shim, resolve, log, upstream.\"<host>\""},
+        {"\n\n[mirrors]\n", "3: mirrors: unknown table; did you mean \"mirror\"?"},
+        {"[caches]\n", "1: caches: unknown table; allowed: shim, resolve, relay, log, "
+                       "upstream.\"<host>\", mirror.\"<url>\""},
         {"listen = \"unix:///x\"\n", "1: listen: unknown table; there is the key shim.listen"},
         {"[resolve]\n\ntime_out = \"5s\"\n",
                 "3: resolve.time_out: unknown key; did you mean \"timeout\"?"},
@@ -209,10 +213,10 @@ static const struct {
         {"[log]\ncolours = true\n", "2: log.colours: unknown key; allowed: level, format"},
         {"[upstream.\"a.io\"]\nsever = \"x\"\n",
                 "2: upstream.\"a.io\".sever: unknown key; did you mean \"server\"?"},
-        {"[upstream.\"a.io\"]\nmirrors = [\"http://x\"]\n",
-                "2: upstream.\"a.io\".mirrors: unknown key; allowed: server, mode, ca, "
+        {"[upstream.\"a.io\"]\nendpoints = [\"http://x\"]\n",
+                "2: upstream.\"a.io\".endpoints: unknown key; allowed: server, mode, ca, "
                 "client_cert, "
-                "client_key, skip_verify, headers, on_upstream_down, max_stale, "
+                "client_key, skip_verify, headers, relay, mirrors, on_upstream_down, max_stale, "
                 "degraded_without_authorisation"},
         {"shim = 3\n", "1: shim: not a table"},
         {"[[log]]\nlevel = \"info\"\n", "1: log: not a table"},
@@ -247,6 +251,12 @@ static const struct {
                 "2: shim.containerd: got \"tcp://1\"; " SOCKET_ALLOWED},
         {"[shim]\nlisten = \"unix:///x\"\nbackend = \"unix:///x\"\n",
                 "2: shim.listen: the same socket as shim.backend"},
+        {"[admin]\nlisten = \"/run/a.sock\"\n",
+                "2: admin.listen: got \"/run/a.sock\"; " SOCKET_ALLOWED},
+        {"[shim]\nbackend = \"unix:///x\"\n[admin]\nlisten = \"unix:///x\"\n",
+                "4: admin.listen: the same socket as shim.backend"},
+        {"[admin]\nlisten = \"unix:///x\"\n[shim]\nlisten = [\"unix:///y\", \"unix:///x\"]\n",
+                "2: admin.listen: the same socket as shim.listen"},
         {"[shim]\nlisten_mode = 432\n",
                 "2: shim.listen_mode: got an integer; allowed: four octal digits as a string, "
                 "\"0000\" to \"0777\""},

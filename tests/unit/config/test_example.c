@@ -40,9 +40,8 @@ static void mark(const char *line, char table[64], int *seen)
         if (toml == NULL)
                 return;
         if (toml[0] == '[') {
-                bool upstream = strncmp(toml, "[upstream.", 10) == 0;
-                snprintf(table, 64, "%.*s", upstream ? 10 : (int)strlen(toml) - 2,
-                        upstream ? "upstream.*" : toml + 1);
+                size_t dot = strcspn(toml, ".]");
+                snprintf(table, 64, "%.*s%s", (int)dot - 1, toml + 1, toml[dot] == '.' ? ".*" : "");
                 return;
         }
         cleanup_free char *name = mem_strndup(toml, strcspn(toml, " "));
@@ -76,11 +75,12 @@ static void example_is_the_defaults(void **state)
         if (config_load(example, &loaded, &e) < 0)
                 fail_msg("%s", e.msg);
         assert_int_equal(loaded->upstream_count, 0);
+        assert_int_equal(loaded->mirror_count, 0);
         for (size_t i = 0; i < key_count; i++) {
-                bool upstream = strncmp(keys[i].path, "upstream.", 9) == 0;
+                bool upstream = keys[i].home == KEY_OF_UPSTREAM;
                 const void *a = upstream ? (void *)&defaults->upstream_default : defaults;
                 const void *b = upstream ? (void *)&loaded->upstream_default : loaded;
-                if (!key_equal(&keys[i], a, b))
+                if (keys[i].home != KEY_OF_MIRROR && !key_equal(&keys[i], a, b))
                         fail_msg("example.toml: %s is not the default", keys[i].path);
         }
         config_put(defaults);
@@ -110,6 +110,8 @@ static void example_works_uncommented(void **state)
         free(scratch_write(s, "client.pem", "-----BEGIN CERTIFICATE-----\n"));
         free(scratch_write(s, "client.key", "-----BEGIN PRIVATE KEY-----\n"));
         free(scratch_write(s, "token", "content\n"));
+        cleanup_free char *secret = scratch_write(s, "harbor.credentials", "robot:secret\n");
+        assert_int_equal(chmod(secret, 0600), 0);
         cleanup_free char *path = scratch_write(s, "example.toml", whole);
         free(whole);
         struct config *c = NULL;
@@ -120,6 +122,10 @@ static void example_works_uncommented(void **state)
         assert_string_equal(c->upstreams[0].host, "registry.example.com");
         assert_int_equal(c->upstreams[0].header_count, 2);
         assert_string_equal(c->upstreams[0].headers[1].value, "content");
+        assert_int_equal(c->upstreams[0].mirror_count, 2);
+        const struct config_mirror *m = config_mirror_for(c, c->upstreams[0].mirrors[0]);
+        assert_string_equal(m->username, "robot");
+        assert_int_equal(m->header_count, 2);
         config_put(c);
 }
 
