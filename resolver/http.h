@@ -30,6 +30,7 @@ struct http_trust {
 struct http_request {
         enum http_method method;
         const char *url;
+        const char *unix_socket; /* the path of one to connect to instead of the URL's host; NULL */
         const struct http_trust *trust;
         const char *const *headers; /* "Name: value" lines; NULL-terminated; may hold secrets */
         const char *body;           /* POST: application/x-www-form-urlencoded */
@@ -37,7 +38,11 @@ struct http_request {
          * another server sends us. Where a proxy is used, it decides. */
         bool refuse_local_addresses;
         size_t max_body_bytes; /* a longer answer is ERR_TOO_LARGE */
-        int64_t timeout_ms;    /* of the whole exchange */
+        int64_t timeout_ms;    /* of the whole exchange; of http_open until the head is there */
+        int64_t connect_timeout_ms; /* name, connection and TLS; 0: timeout_ms */
+        /* Somebody waits for the answer at this socket: should that hang up, the exchange ends with
+         * ERR_CANCELLED. -1 or 0: nobody (0 is standard input, and never a client's socket). */
+        int watch_fd;
         struct cancel *cancel;
 };
 
@@ -49,7 +54,13 @@ struct http_response {
         char *content_type;
         char *retry_after;
         char *warning;
-        char **www_authenticate; /* one per header line */
+        char *content_range;
+        char *date;
+        char *server;                /* the program's name */
+        char *api_version;           /* Docker-Distribution-Api-Version */
+        int64_t content_length;      /* -1: not said, or not in one clear number */
+        bool content_length_unclear; /* private */
+        char **www_authenticate;     /* one per header line */
         size_t www_authenticate_count;
 };
 void http_response_fini(struct http_response *r);
@@ -67,6 +78,29 @@ void http_pool_free(struct http_pool *p);
  */
 int http_do(struct http_pool *p, const struct http_request *q, struct http_response *r,
         struct err *e) ERR_MUST_CHECK;
+
+/*
+ * The same exchange, GET or HEAD, but the body is read piece by piece: 0 with the head in *r (its
+ * body stays empty) and, for a status of 200 to 299, the rest of the answer in *out (for HEAD a
+ * stream at its end); for any other status *out is NULL and the connection is ready for the next
+ * request. Errors as http_do. `cancel` and `watch_fd` must live as long as the stream; nothing else
+ * of q.
+ */
+struct http_stream;
+int http_open(struct http_pool *p, const struct http_request *q, struct http_response *r,
+        struct http_stream **out, struct err *e) ERR_MUST_CHECK;
+/*
+ * Reads into buf, of at least HTTP_PIECE_MIN bytes, without another copy where it can. Waits until
+ * there is at least one byte; *got 0 is the end of a complete body. ERR_TIMEOUT after timeout_ms
+ * without a byte (one may read on), ERR_BROKEN when the connection broke or the body is shorter
+ * than announced, ERR_CANCELLED. *waited_ms grows by the time that was spent on waiting for the
+ * server.
+ */
+enum { HTTP_PIECE_MIN = 32 * 1024 };
+int http_stream_read(struct http_stream *s, void *buf, size_t size, int64_t timeout_ms, size_t *got,
+        int64_t *waited_ms, struct err *e) ERR_MUST_CHECK;
+/* Keeps the connection if the body was read to its end. Accepts NULL. */
+void http_stream_close(struct http_stream *s);
 
 /* Resolves `location` against `base`; ERR_PROTOCOL unless http(s). The caller frees *out. */
 int http_url_join(const char *base, const char *location, char **out, struct err *e) ERR_MUST_CHECK;

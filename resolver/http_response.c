@@ -6,6 +6,17 @@
 
 enum { AUTHENTICATE_MAX = 16 };
 
+int64_t http_response_number(const char *text, size_t size)
+{
+        int64_t number = 0;
+        for (size_t i = 0; i < size; i++) {
+                if (text[i] < '0' || text[i] > '9' || number > (INT64_MAX - 9) / 10)
+                        return -1;
+                number = number * 10 + (text[i] - '0');
+        }
+        return size > 0 ? number : -1;
+}
+
 static void keep_first(char **slot, const char *value, size_t size)
 {
         if (*slot == NULL)
@@ -19,6 +30,22 @@ static void keep_authenticate(struct http_response *r, const char *value, size_t
         r->www_authenticate =
                 mem_resize(r->www_authenticate, (r->www_authenticate_count + 1) * sizeof(char *));
         r->www_authenticate[r->www_authenticate_count++] = mem_strndup(value, size);
+}
+
+static void make_unclear(struct http_response *r)
+{
+        r->content_length = -1;
+        r->content_length_unclear = true;
+}
+
+/* Twice the same is once; two lengths are none. */
+static void keep_length(struct http_response *r, const char *value, size_t size)
+{
+        int64_t length = http_response_number(value, size);
+        if (length < 0 || (r->content_length >= 0 && r->content_length != length))
+                make_unclear(r);
+        else if (!r->content_length_unclear)
+                r->content_length = length;
 }
 
 void http_response_header(struct http_response *r, const char *line, size_t size)
@@ -42,10 +69,20 @@ void http_response_header(struct http_response *r, const char *line, size_t size
                 {"content-type", &r->content_type},
                 {"retry-after", &r->retry_after},
                 {"warning", &r->warning},
+                {"content-range", &r->content_range},
+                {"date", &r->date},
+                {"server", &r->server},
+                {"docker-distribution-api-version", &r->api_version},
         };
         for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
                 if (strlen(kept[i].name) == name && strncasecmp(line, kept[i].name, name) == 0)
                         keep_first(kept[i].slot, value, left);
+        if (name == strlen("content-length") && strncasecmp(line, "content-length", name) == 0)
+                keep_length(r, value, left);
+        /* The body's end is in the body then. */
+        if (name == strlen("transfer-encoding") &&
+                strncasecmp(line, "transfer-encoding", name) == 0)
+                make_unclear(r);
         if (name == strlen("www-authenticate") && strncasecmp(line, "www-authenticate", name) == 0)
                 keep_authenticate(r, value, left);
 }
@@ -56,6 +93,7 @@ void http_response_begin(struct http_response *r, const char *line, size_t size)
         r->body = (struct buf){0};
         http_response_fini(r);
         r->body = body;
+        r->content_length = -1;
         const char *space = memchr(line, ' ', size);
         r->status = space == NULL ? 0 : (int)strtol(space + 1, NULL, 10);
 }
@@ -68,6 +106,10 @@ void http_response_fini(struct http_response *r)
         free(r->content_type);
         free(r->retry_after);
         free(r->warning);
+        free(r->content_range);
+        free(r->date);
+        free(r->server);
+        free(r->api_version);
         for (size_t i = 0; i < r->www_authenticate_count; i++)
                 free(r->www_authenticate[i]);
         free(r->www_authenticate);

@@ -29,6 +29,11 @@ void resolver_free(struct resolver *rs)
         free(rs);
 }
 
+struct registry *resolver_registry(struct resolver *rs)
+{
+        return rs->registry;
+}
+
 /* What one question brought: an answer, or why there is none. */
 struct outcome {
         struct share_result shared;

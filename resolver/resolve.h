@@ -15,6 +15,9 @@ struct resolver;
 struct resolver *resolver_new(void);
 void resolver_free(struct resolver *r);
 
+/* The registry client behind it: its connections and tokens are shared with the relay. Borrowed. */
+struct registry *resolver_registry(struct resolver *r);
+
 /* r->tag or r->digest is asked for. Errors as registry_resolve. *members: how many callers the
  * answer served (1: this one alone). */
 int resolve(struct resolver *rs, const struct config *c, const struct ref *r,

@@ -209,6 +209,8 @@ static int send(const struct token_query *q, enum http_method method, const char
                         q->refuse_local_addresses && !same_origin(url, q->upstream_origin),
                 .max_body_bytes = ANSWER_MAX_BYTES,
                 .timeout_ms = answer_time_left_ms(q->deadline_ms, q->timeout_ms),
+                .connect_timeout_ms = q->connect_timeout_ms,
+                .watch_fd = q->watch_fd,
                 .cancel = q->cancel,
         };
         return http_do(q->pool, &request, r, e);

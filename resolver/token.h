@@ -23,7 +23,9 @@ struct token_query {
         const struct config_header *headers; /* for realms on that origin alone */
         size_t header_count;
         int64_t timeout_ms;
-        int64_t deadline_ms; /* monotonic */
+        int64_t connect_timeout_ms; /* as in http.h; watch_fd too */
+        int64_t deadline_ms;        /* monotonic */
+        int watch_fd;
         struct cancel *cancel;
 };
 

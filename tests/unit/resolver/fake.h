@@ -150,6 +150,15 @@ __attribute__((unused)) static void fake_manifest(
         json_decref(answer);
 }
 
+/* A text as a blob; its digest. */
+__attribute__((unused)) static void fake_blob(
+        struct fake *f, const char *text, char digest[DIGEST_SHA256_SIZE + 1])
+{
+        digest_of(text, strlen(text), digest);
+        cleanup_free char *path = mem_printf("blobs/%s", digest);
+        fake_order(f, "PUT", path, text);
+}
+
 __attribute__((unused)) static json_t *fake_log(struct fake *f)
 {
         return fake_call(f, "GET", "log", "text/plain", "");

@@ -2,7 +2,8 @@
 /*
  * Questions to a registry as tables: how two fake registries behave, what is asked, and the exact
  * outcome and requests. In all texts $HOME and $OTHER stand for the origins of the upstream and of
- * the other server, $HOST and $FOREIGN for their host:port, $DIGEST for the digest of team/app:v1.
+ * the other server, $HOST and $FOREIGN for their host:port, $DIGEST for the digest of team/app:v1,
+ * $BLOB for the digest of BLOB, which both have.
  */
 #ifndef CRI_RESOLVED_TESTS_SCENE_H
 #define CRI_RESOLVED_TESTS_SCENE_H
@@ -10,6 +11,7 @@
 #include "tests/unit/resolver/fake.h"
 
 #define MANIFEST "{\"schemaVersion\":2}"
+#define BLOB     "0123456789abcdef"
 
 struct scene {
         const char *title;
@@ -31,6 +33,7 @@ struct stage {
         struct fake home, other;
         struct registry *registry;
         char digest[DIGEST_SHA256_SIZE + 1];
+        char blob[DIGEST_SHA256_SIZE + 1];
 };
 
 __attribute__((unused)) static char *stage_text(const struct stage *s, const char *text)
@@ -42,7 +45,7 @@ __attribute__((unused)) static char *stage_text(const struct stage *s, const cha
         const struct {
                 const char *name, *value;
         } names[] = {{"$HOME", home}, {"$OTHER", other}, {"$HOST", host}, {"$FOREIGN", foreign},
-                {"$DIGEST", s->digest}};
+                {"$DIGEST", s->digest}, {"$BLOB", s->blob}};
         cleanup_buf struct buf out;
         buf_init(&out, 1 << 20);
         while (*text != '\0') {
@@ -66,6 +69,8 @@ __attribute__((unused)) static void stage_open(struct stage *s)
         fake_start(&s->other, NULL);
         fake_manifest(&s->home, "team/app/v1", MANIFEST, s->digest);
         fake_manifest(&s->other, "team/app/v1", MANIFEST, s->digest);
+        fake_blob(&s->home, BLOB, s->blob);
+        fake_blob(&s->other, BLOB, s->blob);
 }
 
 __attribute__((unused)) static void stage_close(struct stage *s)

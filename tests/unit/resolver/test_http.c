@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/resolver/fake.h"
+#include "tests/unit/resolver/raw.h"
 
 static struct fake fake;
 
@@ -196,46 +197,6 @@ static void a_long_refusal_is_a_refusal(void **state)
                 &fake, "[{\"status\": 404, \"body\": \"0123456789\", \"body_repeat\": 2000000}]");
         assert_int_equal(get_status(pool, url, NULL), 404);
         http_pool_free(pool);
-}
-
-/* A server that sends fixed bytes to one client, whatever it asks. */
-struct raw {
-        int listener, port;
-        const char *bytes;
-        size_t size;
-        pthread_t thread;
-};
-
-static void *raw_serve(void *arg)
-{
-        struct raw *s = arg;
-        int fd = accept(s->listener, NULL, NULL);
-        char request[4096];
-        if (fd >= 0 && recv(fd, request, sizeof(request), 0) > 0) {
-                for (size_t at = 0; at < s->size;) {
-                        ssize_t n = send(fd, s->bytes + at, s->size - at, MSG_NOSIGNAL);
-                        if (n <= 0)
-                                break;
-                        at += (size_t)n;
-                }
-                shutdown(fd, SHUT_WR);
-                while (recv(fd, request, sizeof(request), 0) > 0)
-                        ;
-        }
-        close(fd);
-        return NULL;
-}
-
-static void raw_listen(struct raw *s)
-{
-        struct sockaddr_in at = {.sin_family = AF_INET};
-        socklen_t size = sizeof(at);
-        at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        assert_int_equal(bind(s->listener, (struct sockaddr *)&at, sizeof(at)), 0);
-        assert_int_equal(listen(s->listener, 8), 0);
-        getsockname(s->listener, (struct sockaddr *)&at, &size);
-        s->port = ntohs(at.sin_port);
 }
 
 static struct reply ask_raw(const char *bytes, size_t size, char **origin)

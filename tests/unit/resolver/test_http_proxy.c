@@ -102,6 +102,14 @@ static void a_proxy_that_wants_credentials(void **state)
         assert_string_equal(
                 e.msg, "the proxy for http://registry.invented.test wants other credentials");
         assert_int_equal(e.code, ERR_UNREACHABLE);
+        const struct http_request q = {
+                .url = "http://registry.invented.test/v2/", .timeout_ms = 5000};
+        struct http_response r;
+        struct http_stream *stream;
+        assert_int_equal(http_open(pool, &q, &r, &stream, &e), -1);
+        assert_string_equal(
+                e.msg, "the proxy for http://registry.invented.test wants other credentials");
+        assert_null(stream);
         http_pool_free(pool);
 }
 

@@ -154,6 +154,69 @@ static void the_bundle_of_the_environment(void **state)
         expect(&server, NULL, ERR_UNREACHABLE, UNTRUSTED);
 }
 
+/* Parsed once, they count as long as the files say so. */
+static void authorities_that_change(void **state)
+{
+        (void)state;
+        cleanup_free char *changing = file("changing.pem");
+        cleanup_free char *url = mem_printf("https://127.0.0.1:%d/v2/", server.port);
+        char *files[] = {changing};
+        const struct http_trust trust = {.ca_files = files, .ca_file_count = 1};
+        const struct http_request q = {
+                .url = url, .trust = &trust, .max_body_bytes = 1000, .timeout_ms = 10000};
+        static const struct {
+                const char *content;
+                enum err_code code;
+        } steps[] = {{"ca.pem", ERR_NONE}, {"other.pem", ERR_UNREACHABLE}, {"ca.pem", ERR_NONE},
+                {"empty.pem", ERR_CONFIG}, {"broken.pem", ERR_CONFIG},
+                {"ca.pem other.pem client.key", ERR_NONE}};
+        struct http_pool *pool = http_pool_new();
+        for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+                cleanup_free char *script = mem_printf("cd \"$0\" && sed 's/^M/-/' ca.pem "
+                                                       ">broken.pem && cat %s >new.pem && "
+                                                       "mv new.pem changing.pem",
+                        steps[i].content);
+                assert_int_equal(run_shell(script), 0);
+                for (int k = 0; k < 2; k++) {
+                        struct http_response r = {0};
+                        struct err e = {0};
+                        int result = http_do(pool, &q, &r, &e);
+                        if ((result == 0 ? ERR_NONE : e.code) != steps[i].code)
+                                fail_msg("%s: %s", steps[i].content, e.msg);
+                        http_response_fini(&r);
+                }
+        }
+        http_pool_free(pool);
+}
+
+/* An upstream's authorities do not vouch for the proxy before it. */
+static void a_proxy_has_authorities_of_its_own(void **state)
+{
+        (void)state;
+        cleanup_free char *ca = file("ca.pem");
+        cleanup_free char *address = mem_printf("https://127.0.0.1:%d", server.port);
+        char *files[] = {ca};
+        const struct http_trust trust = {.ca_files = files, .ca_file_count = 1};
+        const struct http_request q = {.url = "https://registry.invented.test/v2/",
+                .trust = &trust,
+                .max_body_bytes = 1000,
+                .timeout_ms = 5000};
+        struct http_response r;
+        struct err e;
+        fake_reset(&server);
+        setenv("HTTPS_PROXY", address, 1);
+        struct http_pool *pool = http_pool_new();
+        unsetenv("HTTPS_PROXY");
+        assert_int_equal(http_do(pool, &q, &r, &e), -1);
+        assert_string_equal(e.msg,
+                "TLS with https://registry.invented.test failed: SSL certificate problem: unable "
+                "to get local issuer certificate");
+        assert_int_equal(e.code, ERR_UNREACHABLE);
+        cleanup_free char *story = fake_story(&server);
+        assert_string_equal(story, "");
+        http_pool_free(pool);
+}
+
 static void last_client_is(struct fake *f, const char *name)
 {
         json_t *log = fake_log(f);
@@ -236,6 +299,47 @@ static void rotated_files_count_at_once(void **state)
                 0);
         ask_and_expect_client(pool, &t, "server");
         http_pool_free(pool);
+}
+
+/* Records are as long as curl's pieces, and what OpenSSL holds back shows at no socket. */
+static void bodies_in_pieces(void **state)
+{
+        (void)state;
+        cleanup_free char *ca = file("ca.pem");
+        cleanup_free char *url = mem_printf("https://127.0.0.1:%d/v2/", server.port);
+        char *files[] = {ca};
+        const struct http_trust trust = {.ca_files = files, .ca_file_count = 1};
+        const struct http_request q = {.url = url, .trust = &trust, .timeout_ms = 10000};
+        struct http_pool *pool = http_pool_new();
+        fake_reset(&server);
+        fake_rules(&server, "[{\"times\": 2, \"status\": 200, \"body\": \"0123456789\", "
+                            "\"body_repeat\": 300000},"
+                            "{\"hang_up\": true, \"after_bytes\": 500000, \"status\": 200, "
+                            "\"body\": \"0123456789\", \"body_repeat\": 300000}]");
+        long before = fake_connections(&server);
+        for (int i = 0; i < 3; i++) {
+                static char buffer[40000];
+                struct http_response r;
+                struct http_stream *stream;
+                struct err e;
+                int64_t waited_ms = 0;
+                size_t total = 0;
+                int result = http_open(pool, &q, &r, &stream, &e);
+                assert_int_equal(result, 0);
+                for (size_t got = 1; got > 0 && result == 0; total += got) {
+                        result = http_stream_read(
+                                stream, buffer, sizeof(buffer), 10000, &got, &waited_ms, &e);
+                        for (size_t k = 0; k < got; k++)
+                                assert_int_equal(buffer[k], '0' + (char)((total + k) % 10));
+                }
+                assert_int_equal(total, i < 2 ? 3000000 : 500000);
+                assert_int_equal(result == 0 ? ERR_NONE : e.code, i < 2 ? ERR_NONE : ERR_BROKEN);
+                http_stream_close(stream);
+                http_response_fini(&r);
+        }
+        assert_int_equal(fake_connections(&server) - before, 1);
+        http_pool_free(pool);
+        fake_reset(&server);
 }
 
 /* Questions to a registry over TLS. */
@@ -468,6 +572,9 @@ int main(void)
                 cmocka_unit_test(the_bundle_of_the_environment),
                 cmocka_unit_test(client_certificates),
                 cmocka_unit_test(rotated_files_count_at_once),
+                cmocka_unit_test(authorities_that_change),
+                cmocka_unit_test(a_proxy_has_authorities_of_its_own),
+                cmocka_unit_test(bodies_in_pieces),
                 cmocka_unit_test(the_client_certificate_stays_with_the_upstream),
                 cmocka_unit_test(the_client_certificate_stays_with_the_realm),
                 cmocka_unit_test(who_is_behind_a_redirect_is_checked),
