@@ -12,7 +12,7 @@
 #include "resolver/ref.h"
 #include "shim/message.h"
 
-enum { KEEP_MS = 10000, ASK_TIMEOUT_MS = 10000 };
+enum { KEEP_MS = 10000, ASK_TIMEOUT_MS = 10000, VERSION_TIMEOUT_MS = 3000 };
 
 /* The last part of an image file system's path names the snapshotter (containerd:
  * plugins/cri/images/plugin.go, ImageFSPaths). */
@@ -60,9 +60,9 @@ static struct backend_facts facts_copy(const struct backend_facts *f)
 
 /* Whatever containerd says against it: without these facts nothing can be pulled. */
 static int ask(struct backend *b, const char *method, const ProtobufCMessage *request,
-        struct rpc_answer *answer, struct err *e)
+        int64_t timeout_ms, struct rpc_answer *answer, struct err *e)
 {
-        if (message_ask(b->cri, method, request, ASK_TIMEOUT_MS, answer, e) == 0)
+        if (message_ask(b->cri, method, request, timeout_ms, answer, e) == 0)
                 return 0;
         e->code = ERR_BACKEND;
         return -1;
@@ -95,7 +95,8 @@ static int ask_status(struct backend *b, struct backend_facts *out, struct err *
         Cri__StatusRequest request = CRI__STATUS_REQUEST__INIT;
         request.has_verbose = request.verbose = true;
         cleanup_rpc_answer struct rpc_answer answer = {0};
-        if (ask(b, "/runtime.v1.RuntimeService/Status", &request.base, &answer, e) < 0)
+        if (ask(b, "/runtime.v1.RuntimeService/Status", &request.base, ASK_TIMEOUT_MS, &answer, e) <
+                0)
                 return -1;
         Cri__StatusResponse *status =
                 cri__status_response__unpack(NULL, answer.response_size, answer.response);
@@ -114,7 +115,8 @@ static int ask_snapshotter(struct backend *b, struct backend_facts *out, struct 
 {
         Cri__ImageFsInfoRequest request = CRI__IMAGE_FS_INFO_REQUEST__INIT;
         cleanup_rpc_answer struct rpc_answer answer = {0};
-        if (ask(b, "/runtime.v1.ImageService/ImageFsInfo", &request.base, &answer, e) < 0)
+        if (ask(b, "/runtime.v1.ImageService/ImageFsInfo", &request.base, ASK_TIMEOUT_MS, &answer,
+                    e) < 0)
                 return -1;
         Cri__ImageFsInfoResponse *info =
                 cri__image_fs_info_response__unpack(NULL, answer.response_size, answer.response);
@@ -164,4 +166,21 @@ int backend_ask(struct backend *b, struct backend_facts *out, struct err *e)
                 return 0;
         int r = refresh(b, e);
         return copy_known(b, true, out) ? 0 : r;
+}
+
+int backend_version(struct backend *b, char **name, char **version, struct err *e)
+{
+        Cri__VersionRequest request = CRI__VERSION_REQUEST__INIT;
+        cleanup_rpc_answer struct rpc_answer answer = {0};
+        if (ask(b, "/runtime.v1.RuntimeService/Version", &request.base, VERSION_TIMEOUT_MS, &answer,
+                    e) < 0)
+                return -1;
+        Cri__VersionResponse *v =
+                cri__version_response__unpack(NULL, answer.response_size, answer.response);
+        if (v == NULL)
+                return err_set(e, ERR_PROTOCOL, "containerd: Version: not a VersionResponse");
+        *name = mem_strdup(v->runtime_name != NULL ? v->runtime_name : "");
+        *version = mem_strdup(v->runtime_version != NULL ? v->runtime_version : "");
+        cri__version_response__free_unpacked(v, NULL);
+        return 0;
 }

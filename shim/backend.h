@@ -25,4 +25,8 @@ void backend_free(struct backend *b); /* accepts NULL */
 /* Copies into *out. ERR_BACKEND when containerd cannot be asked and never could. */
 int backend_ask(struct backend *b, struct backend_facts *out, struct err *e) ERR_MUST_CHECK;
 
+/* What containerd calls itself; asked each time, for people. ERR_BACKEND when it does not answer
+ * within some seconds. The caller frees both. */
+int backend_version(struct backend *b, char **name, char **version, struct err *e) ERR_MUST_CHECK;
+
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/images.h"
 
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,28 +44,6 @@ static const char *label_of(const Containerd__Image *image, const char *key)
         return NULL;
 }
 
-#define ANONYMOUS " anonymous"
-
-/* "<name> <digest> <unix seconds>[ anonymous]". It counts only for the name and digest that it
- * names: `ctr images tag` copies labels. */
-static struct verification verified_of(const Containerd__Image *image)
-{
-        const struct verification never = {0};
-        const char *label = label_of(image, IMAGES_LABEL_VERIFIED);
-        if (label == NULL || image->name == NULL)
-                return never;
-        cleanup_free char *prefix = mem_printf("%s %s ", image->name, image->target->digest);
-        size_t n = strlen(prefix);
-        if (strncmp(label, prefix, n) != 0)
-                return never;
-        char *end = NULL;
-        long long seconds = strtoll(label + n, &end, 10);
-        bool anonymous = strcmp(end, ANONYMOUS) == 0;
-        if (end == label + n || (*end != '\0' && !anonymous) || seconds <= 0)
-                return never;
-        return (struct verification){.unix_s = seconds, .anonymous = anonymous};
-}
-
 int images_get(struct images *im, const char *name, struct image_record *out, struct err *e)
 {
         *out = (struct image_record){0};
@@ -84,7 +61,8 @@ int images_get(struct images *im, const char *name, struct image_record *out, st
                 return err_set(e, ERR_PROTOCOL, "containerd: the record of %s has no target", name);
         }
         out->digest = image->target->digest;
-        out->verified = verified_of(image);
+        out->verified = verification_read(
+                label_of(image, VERIFICATION_LABEL), image->name, image->target->digest);
         return 0;
 }
 
@@ -93,6 +71,28 @@ void image_record_fini(struct image_record *r)
         if (r->answer != NULL)
                 containerd__image_response__free_unpacked(r->answer, NULL);
         *r = (struct image_record){0};
+}
+
+/* Filtered here: names hold what containerd's filters take for operators, and its three versions
+ * would have to agree on the quoting. */
+int images_list(struct images *im, const char *prefix, struct strings *names, struct err *e)
+{
+        Containerd__ListImagesRequest request = CONTAINERD__LIST_IMAGES_REQUEST__INIT;
+        cleanup_rpc_answer struct rpc_answer answer = {0};
+        if (message_ask(im->containerd, IMAGES_SERVICE "List", &request.base, CALL_TIMEOUT_MS,
+                    &answer, e) < 0)
+                return -1;
+        Containerd__ListImagesResponse *list = containerd__list_images_response__unpack(
+                NULL, answer.response_size, answer.response);
+        if (list == NULL)
+                return err_set(e, ERR_PROTOCOL, "containerd: List: not its response");
+        for (size_t i = 0; i < list->n_images; i++) {
+                const char *name = list->images[i]->name;
+                if (name != NULL && strncmp(name, prefix, strlen(prefix)) == 0)
+                        strings_add(names, name);
+        }
+        containerd__list_images_response__free_unpacked(list, NULL);
+        return 0;
 }
 
 /* `{"chainID": "sha256:...", ...}` under the key "info" of a verbose ImageStatus. */
@@ -210,7 +210,7 @@ static int create(struct images *im, Containerd__Image *image, int *code, struct
  * of the same name, and then the name exists: update once more. */
 static int put(struct images *im, Containerd__Image *image, struct err *e)
 {
-        char *paths[] = {"target", "labels." IMAGES_LABEL_VERIFIED, "labels." LABEL_MANAGED};
+        char *paths[] = {"target", "labels." VERIFICATION_LABEL, "labels." LABEL_MANAGED};
         size_t path_count = 1 + image->n_labels;
         int code = 0;
         if (update(im, image, paths, path_count, &code, e) == 0)
@@ -224,18 +224,11 @@ static int put(struct images *im, Containerd__Image *image, struct err *e)
         return update(im, image, paths, path_count, &code, e);
 }
 
-/* The caller frees. */
-static char *verified_label(const char *name, const char *digest, struct verification v)
-{
-        return mem_printf(
-                "%s %s %" PRId64 "%s", name, digest, v.unix_s, v.anonymous ? ANONYMOUS : "");
-}
-
 int images_alias(struct images *im, const struct image_alias *a, struct err *e)
 {
-        cleanup_free char *text = verified_label(a->name, a->from->digest, a->verified);
+        cleanup_free char *text = verification_text(a->name, a->from->digest, a->verified);
         Containerd__Label verified = CONTAINERD__LABEL__INIT;
-        verified.key = IMAGES_LABEL_VERIFIED;
+        verified.key = VERIFICATION_LABEL;
         verified.value = text;
         Containerd__Label managed = CONTAINERD__LABEL__INIT;
         managed.key = LABEL_MANAGED;
@@ -249,6 +242,17 @@ int images_alias(struct images *im, const struct image_alias *a, struct err *e)
         if (put(im, &image, e) < 0)
                 return err_wrap(e, "cannot point %s at %s", a->name, a->from->digest);
         return 0;
+}
+
+int images_delete(struct images *im, const char *name, struct err *e)
+{
+        Containerd__DeleteImageRequest request = CONTAINERD__DELETE_IMAGE_REQUEST__INIT;
+        request.name = (char *)name;
+        int code = 0;
+        if (tell(im->containerd, IMAGES_SERVICE "Delete", &request.base, &code, e) == 0 ||
+                code == GRPC_NOT_FOUND)
+                return 0;
+        return err_wrap(e, "cannot remove the name %s", name);
 }
 
 /* One label of a record, and nothing else. */
@@ -274,9 +278,9 @@ static int set_label(struct images *im, const char *name, const char *key, const
 int images_mark(struct images *im, const char *name, const char *digest,
         struct verification verified, struct err *e)
 {
-        cleanup_free char *text = verified_label(name, digest, verified);
+        cleanup_free char *text = verification_text(name, digest, verified);
         int code;
-        if (set_label(im, name, IMAGES_LABEL_VERIFIED, text, &code, e) < 0)
+        if (set_label(im, name, VERIFICATION_LABEL, text, &code, e) < 0)
                 return err_wrap(e, "cannot label %s as verified", name);
         return 0;
 }

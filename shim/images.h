@@ -12,25 +12,17 @@
 #define CRI_RESOLVED_IMAGES_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "base/digest.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/lists.h"
 #include "shim/rpc.h"
-
-#define IMAGES_LABEL_VERIFIED "cri-resolved/verified"
+#include "shim/verification.h"
 
 struct images {
         struct rpc *cri;        /* the CRI backend */
         struct rpc *containerd; /* containerd's API; may be the same channel */
-};
-
-/* When the upstream last said so, and whether it said so to anybody: an image that was given to a
- * request with credentials is not for a request without, whatever happens to the upstream later. */
-struct verification {
-        int64_t unix_s; /* 0: never */
-        bool anonymous;
 };
 
 /* What the store says of one name. */
@@ -45,6 +37,10 @@ void image_record_fini(struct image_record *r);
 
 int images_get(struct images *im, const char *name, struct image_record *out,
         struct err *e) ERR_MUST_CHECK;
+
+/* Adds the names of all records that begin with the prefix; what was in the list stays. */
+int images_list(
+        struct images *im, const char *prefix, struct strings *names, struct err *e) ERR_MUST_CHECK;
 
 /* CRI ImageStatus by any reference. *id is the image ID ("sha256:..."); *chain_id, unless chain_id
  * is NULL, comes from the verbose answer and may be NULL. The caller frees both. */
@@ -61,8 +57,10 @@ int images_current(struct images *im, const char *tagged, const char *digested,
 
 struct image_alias {
         const char *name;
-        const struct image_record *from; /* the target to take over */
-        struct verification verified;    /* for our label */
+        const struct image_record *from; /* the target to take over, whatever its own name */
+        /* For our label; 0 for what only a mirror says. Replaces what a label said before: who
+         * has not asked the upstream looks first whether there is a good one to lose. */
+        struct verification verified;
         /* Set CRI's managed label. Off for the sandbox image: containerd then labels the new name
          * itself, `pinned` included (1.7 adds that only to names that lack `managed`). On
          * otherwise: containerd's own labelling reads the record and writes its target back, and
@@ -72,6 +70,10 @@ struct image_alias {
 
 /* Creates the name or moves it. */
 int images_alias(struct images *im, const struct image_alias *a, struct err *e) ERR_MUST_CHECK;
+
+/* Removes the name, not the image that others name; a name that has gone already is no error.
+ * Returns before what nothing names any more is collected. */
+int images_delete(struct images *im, const char *name, struct err *e) ERR_MUST_CHECK;
 
 /* Writes our label on a record and nothing else. It does not count should the record have moved. */
 int images_mark(struct images *im, const char *name, const char *digest,

@@ -2,23 +2,29 @@
 /* cri-resolved: puts the parts together, and follows signals. */
 #include <getopt.h>
 #include <grp.h>
+#include <inttypes.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "config/config.h"
 #include "resolver/resolve.h"
+#include "shim/admin.h"
 #include "shim/pull.h"
 #include "shim/resident.h"
+#include "shim/sweep.h"
+#include "shim/way.h"
 
 #define DEFAULT_CONFIG "/etc/cri-resolved/config.toml"
 
-enum { STOP_GRACE_MS = 30000, ARENAS_MAX = 2 };
+enum { STOP_GRACE_MS = 30000, ARENAS_MAX = 2, PROBE_CONNECTS = 2, DESCRIPTORS = 65536 };
 
 static const char usage[] =
         "usage: cri-resolved [--config FILE] [--check] [--version] [--help]\n"
@@ -29,9 +35,8 @@ static const char usage[] =
         "  --check        read the configuration, say what is wrong with it, and exit\n"
         "  --version      print the version and exit\n"
         "\n"
-        "SIGHUP reads the configuration again. SIGTERM lets running calls end (30 s at most), "
-        "then\n"
-        "cancels them and ends the program.\n";
+        "SIGHUP reads the configuration again. SIGUSR1 logs one line with all counters. SIGTERM\n"
+        "lets running calls end (30 s at most), then cancels them and ends the program.\n";
 
 struct options {
         const char *config_path; /* NULL: defaults */
@@ -78,6 +83,13 @@ static int read_options(int argc, char **argv, struct options *o)
         return -1;
 }
 
+/* What a signal acts on. */
+struct living {
+        const char *config_path; /* NULL: none */
+        struct relay *relay;
+        struct admin *admin; /* NULL: there is none */
+};
+
 static void publish(struct config *config)
 {
         log_setup(config->log_level, config->log_json);
@@ -89,17 +101,21 @@ static void publish(struct config *config)
 }
 
 /* All or nothing: a file with an error in it changes nothing. */
-static void reload(const char *path)
+static void reload(const struct living *l)
 {
         struct err e;
         struct config *config = NULL;
-        if (config_load(path, &config, &e) < 0) {
+        if (config_load(l->config_path, &config, &e) < 0) {
                 log_line(LOG_LEVEL_ERROR, "configuration not reloaded, the old one stays", "error",
                         e.msg, NULL);
                 return;
         }
+        if (config->mirror_count > 0)
+                relay_listen(l->relay);
+        relay_forget_capture(l->relay);
+        way_forget();
         publish(config);
-        log_line(LOG_LEVEL_INFO, "configuration reloaded", "file", log_or(path), NULL);
+        log_line(LOG_LEVEL_INFO, "configuration reloaded", "file", log_or(l->config_path), NULL);
 }
 
 /* ---- listening ---- */
@@ -145,14 +161,27 @@ static int listen_all(struct proxy *proxy, const struct config *c, struct err *e
 
 /* ---- life ---- */
 
-static void follow_signals(const sigset_t *signals, const char *config_path)
+static void log_counters(void)
+{
+        struct log_pair pairs[METRIC_COUNT];
+        char values[METRIC_COUNT][24];
+        for (enum metric m = 0; m < METRIC_COUNT; m++) {
+                snprintf(values[m], sizeof(values[m]), "%" PRIu64, metrics_get(m));
+                pairs[m] = (struct log_pair){metrics_name(m), values[m]};
+        }
+        log_pairs(LOG_LEVEL_INFO, "counters", pairs, METRIC_COUNT);
+}
+
+static void follow_signals(const sigset_t *signals, const struct living *l)
 {
         for (;;) {
                 int signal = sigwaitinfo(signals, NULL);
                 if (signal == SIGHUP) {
                         sd_notify(0, "RELOADING=1");
-                        reload(config_path);
+                        reload(l);
                         sd_notify(0, "READY=1");
+                } else if (signal == SIGUSR1) {
+                        log_counters();
                 } else if (signal == SIGTERM || signal == SIGINT) {
                         sd_notify(0, "STOPPING=1");
                         return;
@@ -167,20 +196,82 @@ static const struct proxy_method methods[] = {
 };
 
 static int serve(const struct config *c, struct proxy *proxy, const sigset_t *signals,
-        const char *config_path, struct err *e)
+        const struct living *l, struct err *e)
 {
         if (listen_all(proxy, c, e) < 0 || proxy_start(proxy, e) < 0)
                 return -1;
+        admin_phase(l->admin, ADMIN_SERVES);
         log_line(LOG_LEVEL_INFO, "serving", "version", CRI_RESOLVED_VERSION, "listen", c->listen[0],
                 "backend", c->backend, "configuration",
-                config_path != NULL ? config_path : "defaults", NULL);
+                l->config_path != NULL ? l->config_path : "defaults", NULL);
         sd_notify(0, "READY=1");
         resident_trim();
-        follow_signals(signals, config_path);
+        follow_signals(signals, l);
+        admin_phase(l->admin, ADMIN_STOPS);
         log_line(LOG_LEVEL_INFO, "stopping: running calls have 30 s to end", NULL);
         proxy_stop(proxy, STOP_GRACE_MS);
         log_line(LOG_LEVEL_INFO, "stopped", NULL);
         return 0;
+}
+
+/* A registry's answer of any kind: what it says is for real requests to find out. */
+static int probe(
+        void *registry, const struct upstream *mirror, struct cancel *cancel, struct err *e)
+{
+        cleanup_config const struct config *c = config_get();
+        return registry_ping(registry, mirror, PROBE_CONNECTS * c->connect_timeout_ms, cancel, e);
+}
+
+static void service_fini(struct pull_service *s)
+{
+        flights_free(s->flights);
+        relay_free(s->relay);
+        tally_free(s->tally);
+        backend_free(s->backend);
+        rpc_free(s->images.containerd);
+        rpc_free(s->images.cri);
+        order_free(s->order);
+        health_free(s->health);
+        resolver_free(s->resolver);
+}
+
+static int service_init(struct pull_service *s, const struct config *c, struct err *e)
+{
+        *s = (struct pull_service){
+                .resolver = resolver_new(), .order = order_new(), .tally = tally_new()};
+        struct registry *registry = resolver_registry(s->resolver);
+        s->health = health_new(probe, registry);
+        s->images.cri = rpc_new(c->backend);
+        s->images.containerd = rpc_new(c->containerd);
+        s->backend = backend_new(s->images.cri);
+        s->relay = relay_new(registry, (uint16_t)c->relay_port);
+        if (s->relay == NULL) {
+                service_fini(s);
+                return err_set(e, ERR_SYSTEM, "the relay gets no threads or descriptors");
+        }
+        if (c->mirror_count > 0)
+                relay_listen(s->relay);
+        s->flights = flights_new(&s->images, s->relay, s->tally);
+        return 0;
+}
+
+static int open_admin(const struct config *c, struct pull_service *service,
+        const struct proxy_options *proxy, struct living *l, struct err *e)
+{
+        if (c->admin_listen == NULL)
+                return 0;
+        struct admin_options o = {
+                .socket = {.path = c->admin_listen + strlen("unix://"),
+                        .key = "admin.listen",
+                        .mode = c->listen_mode,
+                        .gid = c->listen_gid},
+                .peers = {.allow_gids = proxy->allow_gids,
+                        .allow_gid_count = proxy->allow_gid_count},
+                .service = service,
+                .config_path = l->config_path,
+                .backend = c->backend,
+        };
+        return admin_new(&o, &l->admin, e);
 }
 
 static int run(
@@ -189,11 +280,9 @@ static int run(
         cleanup_free uint32_t *gids = NULL;
         if (group_ids(c, &gids, e) < 0)
                 return -1;
-        struct pull_service service = {.resolver = resolver_new(), .order = order_new()};
-        service.images.cri = rpc_new(c->backend);
-        service.images.containerd = rpc_new(c->containerd);
-        service.backend = backend_new(service.images.cri);
-        service.flights = flights_new(service.images.cri);
+        struct pull_service service;
+        if (service_init(&service, c, e) < 0)
+                return -1;
         struct proxy_options options = {
                 .backend = c->backend,
                 .backend_wait_ms = c->backend_wait_ms,
@@ -203,15 +292,27 @@ static int run(
                 .allow_gid_count = c->allow_group_count,
         };
         struct proxy *proxy = proxy_new(&options);
-        int r = serve(c, proxy, signals, config_path, e);
+        struct sweep *sweep = sweep_new(service.flights);
+        struct living living = {.config_path = config_path, .relay = service.relay};
+        int r = open_admin(c, &service, &options, &living, e);
+        if (r == 0)
+                r = serve(c, proxy, signals, &living, e);
+        admin_free(living.admin);
+        sweep_free(sweep);
         proxy_free(proxy);
-        flights_free(service.flights);
-        backend_free(service.backend);
-        rpc_free(service.images.containerd);
-        rpc_free(service.images.cri);
-        order_free(service.order);
-        resolver_free(service.resolver);
+        service_fini(&service);
         return r;
+}
+
+/* The usual soft limit of 1024 is less than what a crowd of pulls may need; nothing here uses
+ * select(2). */
+static void raise_descriptors(void)
+{
+        struct rlimit limit;
+        if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+                return;
+        limit.rlim_cur = limit.rlim_max < DESCRIPTORS ? limit.rlim_max : DESCRIPTORS;
+        setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* Pulls hold passwords: no core file, and nobody but root looks into the process. Few arenas: the
@@ -220,9 +321,11 @@ static void harden(sigset_t *signals)
 {
         prctl(PR_SET_DUMPABLE, 0);
         mallopt(M_ARENA_MAX, ARENAS_MAX);
+        raise_descriptors();
         signal(SIGPIPE, SIG_IGN);
         sigemptyset(signals);
         sigaddset(signals, SIGHUP);
+        sigaddset(signals, SIGUSR1);
         sigaddset(signals, SIGTERM);
         sigaddset(signals, SIGINT);
         pthread_sigmask(SIG_BLOCK, signals, NULL);

@@ -7,24 +7,17 @@
 #include <fcntl.h>
 #include <grpc/grpc_posix.h>
 #include <grpc/grpc_security.h>
-#include <inttypes.h>
-#include <libgen.h>
 #include <poll.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <sys/file.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "base/log.h"
+#include "shim/peers.h"
 #include "shim/proxy_internal.h"
+#include "shim/unix_socket.h"
 
 enum {
         LISTENERS_MAX = 16,
-        BACKLOG = 1024,
         PAUSE_MS = 100, /* without descriptors or memory: let some call end first */
 };
 
@@ -35,56 +28,13 @@ struct listener {
 
 struct proxy_acceptor {
         grpc_server *server;
-        const uint32_t *allow_gids;
-        size_t allow_gid_count;
+        struct peers peers; /* the accept thread's */
         struct listener listeners[LISTENERS_MAX];
         size_t count;
         int stop_fd;
         pthread_t thread;
         bool started;
-        unsigned long refused; /* the accept thread's */
 };
-
-/* ---- peers ---- */
-
-static bool is_allowed(const struct proxy_acceptor *a, gid_t gid)
-{
-        for (size_t i = 0; i < a->allow_gid_count; i++)
-                if (a->allow_gids[i] == gid)
-                        return true;
-        return false;
-}
-
-static bool supplementary_allowed(const struct proxy_acceptor *a, int fd)
-{
-        socklen_t size = 0; /* the kernel says how much it takes */
-        if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &size) == 0 || errno != ERANGE)
-                return false;
-        cleanup_free gid_t *groups = mem_zalloc(size);
-        if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0)
-                return false;
-        for (size_t i = 0; i < size / sizeof *groups; i++)
-                if (is_allowed(a, groups[i]))
-                        return true;
-        return false;
-}
-
-static bool peer_allowed(struct proxy_acceptor *a, int fd)
-{
-        struct ucred peer = {0};
-        socklen_t size = sizeof peer;
-        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
-                return false;
-        if (peer.uid == 0 || is_allowed(a, peer.gid) || supplementary_allowed(a, fd))
-                return true;
-        char uid[16], pid[16], total[24];
-        snprintf(uid, sizeof uid, "%u", peer.uid);
-        snprintf(pid, sizeof pid, "%d", peer.pid);
-        snprintf(total, sizeof total, "%lu", ++a->refused);
-        log_line(LOG_LEVEL_DEBUG, "peer refused: neither root nor in shim.allow_groups", "uid", uid,
-                "pid", pid, "refused_so_far", total, NULL);
-        return false;
-}
 
 /* ---- the accept thread ---- */
 
@@ -101,7 +51,7 @@ static bool accept_one(struct proxy_acceptor *a, int listener)
         int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0)
                 return errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS;
-        if (peer_allowed(a, fd))
+        if (peers_allow(&a->peers, fd))
                 hand_over(a, fd);
         else
                 close(fd);
@@ -159,104 +109,12 @@ int proxy_acceptor_listen_fd(struct proxy_acceptor *a, int fd, struct err *e)
         return add(a, fd, NULL, e);
 }
 
-static int fill_address(const char *path, struct sockaddr_un *address, struct err *e)
-{
-        *address = (struct sockaddr_un){.sun_family = AF_UNIX};
-        if (strlen(path) >= sizeof address->sun_path)
-                return err_set(e, ERR_CONFIG, "%s: longer than a Unix socket's path may be (%zu)",
-                        path, sizeof address->sun_path - 1);
-        memcpy(address->sun_path, path, strlen(path));
-        return 0;
-}
-
-/* Nothing there, or a socket that nobody serves any more. */
-static int clear_stale(const struct sockaddr_un *address, struct err *e)
-{
-        struct stat found;
-        const char *path = address->sun_path;
-        if (lstat(path, &found) < 0)
-                return errno == ENOENT ? 0 : err_set_sys(e, errno, "%s", path);
-        if (!S_ISSOCK(found.st_mode))
-                return err_set(e, ERR_CONFIG,
-                        "%s: exists and is not a socket; remove it, or change shim.listen", path);
-        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0)
-                return err_set_sys(e, errno, "%s", path);
-        bool connected = connect(fd, (const struct sockaddr *)address, sizeof *address) == 0;
-        int failed = connected ? 0 : errno;
-        close(fd);
-        if (connected || failed == EAGAIN) /* EAGAIN: served, and very busy */
-                return err_set(e, ERR_CONFIG,
-                        "%s: another process serves this socket; stop it first, or change "
-                        "shim.listen",
-                        path);
-        if (failed != ECONNREFUSED)
-                return err_set_sys(e, failed, "%s: cannot tell whether it is served", path);
-        return unlink(path) < 0 ? err_set_sys(e, errno, "%s", path) : 0;
-}
-
-struct file_access {
-        uint32_t mode;
-        int64_t gid;
-};
-
-/* Nobody can connect before listen(2): the mode is right from the first moment. */
-static int bind_and_listen(
-        int fd, const struct sockaddr_un *address, const struct file_access *access, struct err *e)
-{
-        const char *path = address->sun_path;
-        if (bind(fd, (const struct sockaddr *)address, sizeof *address) < 0)
-                return err_set_sys(e, errno, "%s: bind", path);
-        if (access->gid >= 0 && chown(path, (uid_t)-1, (gid_t)access->gid) < 0)
-                return err_set_sys(e, errno, "%s: group %" PRId64, path, access->gid);
-        if (chmod(path, access->mode) < 0)
-                return err_set_sys(e, errno, "%s: mode", path);
-        if (listen(fd, BACKLOG) < 0)
-                return err_set_sys(e, errno, "%s: listen", path);
-        return 0;
-}
-
-/* /run is empty after a boot: the last folder of the path is made, those above it have to be there.
- */
-static int open_folder(const char *socket_path, struct err *e)
-{
-        char copy[sizeof((struct sockaddr_un *)0)->sun_path];
-        snprintf(copy, sizeof copy, "%s", socket_path);
-        const char *folder = dirname(copy);
-        if (mkdir(folder, 0755) < 0 && errno != EEXIST)
-                return err_set_sys(
-                        e, errno, "cannot listen at %s: cannot make its folder", socket_path);
-        int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        return fd >= 0 ? fd : err_set_sys(e, errno, "cannot listen at %s: its folder", socket_path);
-}
-
-/* Under a lock on the folder: of two that start at once, one finds the other's socket served. */
-static int open_listener(const struct sockaddr_un *address, const struct file_access *access,
-        int *out, struct err *e)
-{
-        int lock = open_folder(address->sun_path, e);
-        if (lock < 0)
-                return -1;
-        flock(lock, LOCK_EX);
-        int result = clear_stale(address, e);
-        if (result == 0) {
-                *out = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-                result = *out < 0 ? err_set_sys(e, errno, "%s: socket", address->sun_path)
-                                  : bind_and_listen(*out, address, access, e);
-                if (result < 0 && *out >= 0)
-                        close(*out);
-        }
-        close(lock);
-        return result;
-}
-
 int proxy_acceptor_listen_unix(
         struct proxy_acceptor *a, const char *path, uint32_t mode, int64_t gid, struct err *e)
 {
-        struct sockaddr_un address;
-        struct file_access access = {.mode = mode, .gid = gid};
+        struct unix_socket s = {.path = path, .key = "shim.listen", .mode = mode, .gid = gid};
         int fd = -1;
-        if (fill_address(path, &address, e) < 0 || open_listener(&address, &access, &fd, e) < 0)
+        if (unix_socket_listen(&s, &fd, e) < 0)
                 return -1;
         if (add(a, fd, path, e) < 0) {
                 close(fd);
@@ -272,8 +130,7 @@ struct proxy_acceptor *proxy_acceptor_new(
 {
         struct proxy_acceptor *a = mem_zalloc(sizeof *a);
         a->server = server;
-        a->allow_gids = allow_gids;
-        a->allow_gid_count = allow_gid_count;
+        a->peers = (struct peers){.allow_gids = allow_gids, .allow_gid_count = allow_gid_count};
         a->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         return a;
 }

@@ -6,7 +6,7 @@
  *   2. resolve   the tag (or the right to the digest) at the upstream, with the request's
  * credentials
  *   3. current?  if containerd has exactly that under the tag, complete: nothing more to do
- *   4. fly       containerd pulls repo@digest
+ *   4. fly       containerd pulls repo@digest, through the relay where a mirror can help
  *   5. settle    the tag is pointed at the digest, in its turn, never backwards
  *   6. wait      until CRI shows it, because kubelet asks for the tag next
  *
@@ -22,6 +22,7 @@
 #include "shim/images.h"
 #include "shim/order.h"
 #include "shim/proxy.h"
+#include "shim/tally.h"
 
 struct resolver;
 
@@ -32,6 +33,9 @@ struct pull_service {
         struct resolver *resolver;
         struct order *order;
         struct flights *flights;
+        struct relay *relay;
+        struct health *health;
+        struct tally *tally;
 };
 
 /* A proxy_handler_fn; arg is the struct pull_service. */

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "relay/relay.h"
+
+#include <stdatomic.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "relay/door.h"
+#include "relay/httpd.h"
+#include "relay/stream.h"
+
+enum {
+        STATUS_OK = 200,
+        STATUS_UNAUTHORIZED = 401,
+        STATUS_NOT_FOUND = 404,
+        STATUS_NOT_ALLOWED = 405,
+        STATUS_BAD_GATEWAY = 502,
+        CONNECTIONS_MAX = 512,
+        IDLE_TIMEOUT_S = 15,
+};
+
+struct relay {
+        uint16_t port;
+        struct grants *grants;
+        struct stream_parts parts;
+        struct httpd *httpd;
+        _Atomic(struct door *) door;       /* NULL: nobody has asked for it */
+        _Atomic int64_t captured_until_ms; /* 0: not as far as we know */
+        atomic_bool capture_told;
+        atomic_int vain_waits; /* pulls in a row that nobody asked us for */
+};
+
+/* ---- one request ---- */
+
+/* The body of an answer, with what it stands on. */
+struct served {
+        struct grant *grant;
+        struct stream *stream;
+        char digest[DIGEST_SHA256_SIZE + 1];
+};
+
+static void served_free(void *arg)
+{
+        struct served *s = arg;
+        stream_free(s->stream);
+        grant_put(s->grant);
+        free(s);
+}
+
+static ssize_t served_read(void *arg, char *buf, size_t max)
+{
+        struct served *s = arg;
+        return stream_read(s->stream, buf, max);
+}
+
+static void refuse(struct httpd_answer *a, int status)
+{
+        a->status = status;
+        if (status == STATUS_UNAUTHORIZED)
+                a->challenge = "Basic realm=\"cri-resolved\"";
+        metrics_add(METRIC_RELAY_REQUESTS_REFUSED, 1);
+}
+
+static void answer_content(struct served *s, struct httpd_answer *a)
+{
+        *a = (struct httpd_answer){
+                .status = STATUS_OK,
+                .content_type = stream_content_type(s->stream),
+                .digest = s->digest,
+                .size = stream_size(s->stream),
+                .read = served_read,
+                .free = served_free,
+                .body = s,
+        };
+}
+
+static void serve_place(struct relay *r, struct grant *g, const struct place_request *place,
+        int client_fd, struct httpd_answer *a)
+{
+        struct err e;
+        struct served *s = mem_zalloc(sizeof(*s));
+        memcpy(s->digest, place->digest, sizeof(s->digest));
+        if (stream_open(&r->parts, g, place->kind, place->digest, client_fd, &s->stream, &e) < 0) {
+                log_line(LOG_LEVEL_DEBUG, "the relay has not got it", "reference",
+                        grant_spec_of(g)->reference, "digest", place->digest, "error", e.msg, NULL);
+                free(s);
+                a->status = STATUS_BAD_GATEWAY;
+                return;
+        }
+        s->grant = grant_share(g);
+        answer_content(s, a);
+}
+
+static bool is_read(const char *method)
+{
+        return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+}
+
+/* Who has no grant learns nothing, not even whether a path makes sense. */
+static void serve(void *arg, const struct httpd_request *q, struct httpd_answer *a)
+{
+        struct relay *r = arg;
+        metrics_add(METRIC_RELAY_REQUESTS, 1);
+        grants_reached(r->grants, q->path);
+        cleanup_grant struct grant *g = grants_find(r->grants, q->authorization);
+        struct place_request place;
+        if (g == NULL)
+                refuse(a, STATUS_UNAUTHORIZED);
+        else if (!is_read(q->method))
+                refuse(a, STATUS_NOT_ALLOWED);
+        else if (!place_parse(q->path, grant_spec_of(g)->name, &place))
+                refuse(a, STATUS_NOT_FOUND);
+        else
+                serve_place(r, g, &place, q->client_fd, a);
+}
+
+/* ---- the door ---- */
+
+/* A copy of the text up to the line's end, or of its first word; the caller frees. */
+static char *copy_until(const char *from, const char *end, const char *stops)
+{
+        size_t size = 0;
+        while (from + size < end && strchr(stops, from[size]) == NULL)
+                size++;
+        return mem_strndup(from, size);
+}
+
+/* The path in a head's first line, "" if there is none. */
+static char *path_in(const char *head, size_t size)
+{
+        const char *space = memchr(head, ' ', size);
+        return space == NULL ? mem_strdup("") : copy_until(space + 1, head + size, " ?\r\n");
+}
+
+static char *authorization_in(const char *head, size_t size)
+{
+        static const char name[] = "\r\nAuthorization:";
+        const char *end = head + size;
+        for (const char *at = head; (size_t)(end - at) >= sizeof(name) - 1; at++) {
+                if (strncasecmp(at, name, sizeof(name) - 1) != 0)
+                        continue;
+                at += sizeof(name) - 1;
+                while (at < end && *at == ' ')
+                        at++;
+                return copy_until(at, end, "\r\n");
+        }
+        return mem_strdup("");
+}
+
+/* Who has no grant gets no thread. The request itself is judged again when it is served: this is
+ * about the first one of a connection alone, and need not be exact. */
+static const char *judge(void *arg, const char *head, size_t size)
+{
+        static const char refusal[] = "HTTP/1.1 401 Unauthorized\r\n"
+                                      "WWW-Authenticate: Basic realm=\"cri-resolved\"\r\n"
+                                      "Content-Length: 0\r\nConnection: close\r\n\r\n";
+        struct relay *r = arg;
+        cleanup_free char *path = path_in(head, size);
+        cleanup_secret char *authorization = authorization_in(head, size);
+        grants_reached(r->grants, path);
+        cleanup_grant struct grant *g = grants_find(r->grants, authorization);
+        if (g != NULL)
+                return NULL;
+        metrics_add(METRIC_RELAY_REQUESTS, 1);
+        metrics_add(METRIC_RELAY_REQUESTS_REFUSED, 1);
+        return refusal;
+}
+
+static void enter(void *arg, int fd)
+{
+        struct relay *r = arg;
+        httpd_enter(r->httpd, fd);
+}
+
+static bool tick(void *arg)
+{
+        struct relay *r = arg;
+        return grants_check_reach(r->grants);
+}
+
+/* ---- life ---- */
+
+struct relay *relay_new(struct registry *registry, uint16_t port)
+{
+        struct relay *r = mem_zalloc(sizeof(*r));
+        r->port = port;
+        r->grants = grants_new();
+        r->parts = (struct stream_parts){
+                .registry = registry, .room = body_room_new(), .spoilt = spoilt_new()};
+        static const struct httpd_limits limits = {
+                .connections = CONNECTIONS_MAX, .idle_timeout_s = IDLE_TIMEOUT_S};
+        r->httpd = httpd_new(serve, r, &limits);
+        if (r->httpd == NULL) {
+                relay_free(r);
+                return NULL;
+        }
+        return r;
+}
+
+void relay_listen(struct relay *r)
+{
+        struct door_events events = {.judge = judge, .enter = enter, .tick = tick, .arg = r};
+        if (r->door == NULL)
+                r->door = door_new(r->port, &events);
+}
+
+void relay_free(struct relay *r)
+{
+        if (r == NULL)
+                return;
+        door_free(r->door);
+        httpd_free(r->httpd);
+        grants_free(r->grants);
+        spoilt_free(r->parts.spoilt);
+        body_room_free(r->parts.room);
+        free(r);
+}
+
+uint16_t relay_port(const struct relay *r)
+{
+        return r->port;
+}
+
+enum relay_state relay_state(struct relay *r)
+{
+        struct door *door = r->door;
+        if (door == NULL)
+                return RELAY_STATE_OFF;
+        if (!door_is_open(door))
+                return RELAY_STATE_PORT_TAKEN;
+        bool captured = clock_mono_ms() < atomic_load(&r->captured_until_ms);
+        return captured ? RELAY_STATE_CAPTURED : RELAY_STATE_SERVING;
+}
+
+bool relay_is_usable(struct relay *r, const char **why)
+{
+        static const char *const reasons[] = {
+                [RELAY_STATE_OFF] = "the relay's port is taken",
+                [RELAY_STATE_PORT_TAKEN] = "the relay's port is taken",
+                [RELAY_STATE_CAPTURED] = "containerd does not ask the relay",
+        };
+        enum relay_state state = relay_state(r);
+        if (state != RELAY_STATE_SERVING)
+                *why = reasons[state];
+        return state == RELAY_STATE_SERVING;
+}
+
+struct grant *relay_issue(struct relay *r, const struct grant_spec *spec)
+{
+        struct grant *g = grant_issue(r->grants, spec);
+        door_wake(r->door);
+        return g;
+}
+
+static void count_bytes(struct grant *g)
+{
+        const struct route *route = grant_spec_of(g)->route;
+        for (size_t i = 0; i < route->count; i++) {
+                const struct source *s = &route->sources[i];
+                bool mirror = s->mirror != NULL;
+                uint64_t bytes = grant_bytes_of(g, i);
+                metrics_add(mirror ? METRIC_RELAY_BYTES_FROM_MIRRORS
+                                   : METRIC_RELAY_BYTES_FROM_UPSTREAMS,
+                        bytes);
+                progress_gave(grant_spec_of(g)->progress, s->name, mirror, bytes);
+        }
+}
+
+void relay_revoke(struct relay *r, struct grant *g)
+{
+        grant_revoke(r->grants, g);
+        count_bytes(g);
+}
+
+bool relay_captured(struct relay *r, bool kept_waiting)
+{
+        if (kept_waiting && atomic_fetch_add(&r->vain_waits, 1) + 1 >= RELAY_VAIN_WAITS_MAX)
+                atomic_store(&r->captured_until_ms, clock_mono_ms() + RELAY_CAPTURED_MS);
+        return !atomic_exchange(&r->capture_told, true);
+}
+
+void relay_forget_capture(struct relay *r)
+{
+        atomic_store(&r->capture_told, false);
+        atomic_store(&r->vain_waits, 0);
+        atomic_store(&r->captured_until_ms, 0);
+}
+
+struct spoilt *relay_spoilt(struct relay *r)
+{
+        return r->parts.spoilt;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "proto/cri.pb-c.h"
+#include "shim/pull_internal.h"
+
+static void count(const struct pull *p, bool ok, bool degraded)
+{
+        metrics_add(METRIC_PULLS, 1);
+        metrics_add(METRIC_PULLS_FAILED, ok ? 0 : 1);
+        metrics_add(METRIC_PULLS_CURRENT, ok && strcmp(log_or(p->source), "current") == 0);
+        if (ok && degraded)
+                metrics_add(p->by_mirror ? METRIC_ANSWERS_DEGRADED_MIRROR
+                                         : METRIC_ANSWERS_DEGRADED_STALE,
+                        1);
+}
+
+void pull_record(const struct pull *p)
+{
+        char duration[32], shared[16], rounds[16];
+        int64_t duration_ms = clock_mono_ms() - p->started_ms;
+        snprintf(duration, sizeof(duration), "%" PRId64, duration_ms);
+        snprintf(shared, sizeof(shared), "%u", p->heads_shared_by);
+        snprintf(rounds, sizeof(rounds), "%d", p->rounds);
+        const char *image = p->request.ref.text;
+        const Cri__PullImageRequest *message = p->request.message;
+        if (image == NULL && message != NULL && message->image != NULL)
+                image = message->image->image;
+        bool ok = p->answer.code == 0;
+        bool degraded = p->degraded[0] != '\0';
+        count(p, ok, degraded);
+        log_line(ok && !degraded ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "pull", "reference",
+                log_or(image), "digest", p->resolved.digest, "previous", log_or(p->previous),
+                "source", log_or(p->source), "outcome", ok ? "ok" : "failed", "error",
+                log_or(p->answer.message), "mirrors", log_or(p->sources), "sources_failed",
+                ok ? log_or(p->failures) : "", "degraded", p->degraded, "duration_ms", duration,
+                "heads_shared_by", shared, "rounds", rounds, NULL);
+        struct tally_outcome outcome = {
+                .host = p->request.ref.host,
+                .digest = p->resolved.digest,
+                .previous = p->previous,
+                .source = p->source,
+                .error = ok ? NULL : log_or(p->answer.message),
+                .degraded = p->degraded,
+                .duration_ms = duration_ms,
+        };
+        tally_refers(p->service->tally, p->seen, image);
+        tally_end(p->service->tally, p->seen, &outcome);
+}

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka wants the four above first. */
+#include <cmocka.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+
+#include "relay/httpd.h"
+#include "tests/unit/relay/client.h"
+
+enum { LARGE_BYTES = 40 * 1000 * 1000, CUT_AT_BYTES = 1000 * 1000 };
+
+#define DIGEST "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+struct site {
+        struct httpd *httpd;
+        sem_t freed; /* a body */
+        atomic_int reads;
+        char seen[300]; /* the last request: method path authorization */
+};
+
+struct content {
+        struct site *site;
+        int64_t size, sent, cut_at; /* cut_at -1: not at all */
+};
+
+static char byte_at(int64_t position)
+{
+        return (char)('a' + position % 23);
+}
+
+static ssize_t read_content(void *arg, char *buf, size_t max)
+{
+        struct content *c = arg;
+        int64_t left = c->size - c->sent;
+        atomic_fetch_add(&c->site->reads, 1);
+        if (max < HTTPD_BLOCK_BYTES && (int64_t)max < left)
+                abort(); /* broken promise */
+        if (c->cut_at >= 0 && c->sent >= c->cut_at)
+                return -1;
+        /* Never all that is wanted: a source gives what it has. */
+        int64_t n = left < (int64_t)max || max == 1 ? left : (int64_t)max - 1;
+        for (int64_t i = 0; i < n; i++)
+                buf[i] = byte_at(c->sent + i);
+        c->sent += n;
+        return (ssize_t)n;
+}
+
+static void free_content(void *arg)
+{
+        struct content *c = arg;
+        sem_post(&c->site->freed);
+        free(c);
+}
+
+static void answer_content(struct site *s, int64_t size, int64_t cut_at, struct httpd_answer *a)
+{
+        struct content *c = mem_zalloc(sizeof(*c));
+        *c = (struct content){.site = s, .size = size, .cut_at = cut_at};
+        *a = (struct httpd_answer){.status = 200,
+                .content_type = "text/x-test",
+                .digest = DIGEST,
+                .size = size,
+                .read = read_content,
+                .free = free_content,
+                .body = c};
+}
+
+static void serve(void *arg, const struct httpd_request *q, struct httpd_answer *a)
+{
+        struct site *s = arg;
+        snprintf(s->seen, sizeof(s->seen), "%s %s %s", q->method, q->path, q->authorization);
+        if (strcmp(q->path, "/small") == 0)
+                answer_content(s, 5, -1, a);
+        else if (strcmp(q->path, "/nothing") == 0)
+                answer_content(s, 0, -1, a);
+        else if (strcmp(q->path, "/large") == 0)
+                answer_content(s, LARGE_BYTES, -1, a);
+        else if (strcmp(q->path, "/cut") == 0)
+                answer_content(s, LARGE_BYTES, CUT_AT_BYTES, a);
+        else if (strcmp(q->path, "/challenge") == 0)
+                *a = (struct httpd_answer){.status = 401, .challenge = "Basic realm=\"x\""};
+        else
+                a->status = 404;
+}
+
+static void begin(struct site *s, unsigned idle_timeout_s)
+{
+        *s = (struct site){0};
+        sem_init(&s->freed, 0, 0);
+        struct httpd_limits limits = {.connections = 16, .idle_timeout_s = idle_timeout_s};
+        s->httpd = httpd_new(serve, s, &limits);
+        assert_non_null(s->httpd);
+}
+
+static void end(struct site *s)
+{
+        httpd_free(s->httpd);
+        sem_destroy(&s->freed);
+}
+
+/* A connection of which the httpd has the other end. */
+static int enter(struct site *s)
+{
+        int port;
+        int listener = client_bound(&port);
+        if (listen(listener, 1) < 0)
+                client_die("listen");
+        int fd = client_connect(port);
+        int far = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        close(listener);
+        httpd_enter(s->httpd, far);
+        return fd;
+}
+
+static void ask(int fd, const char *method, const char *path)
+{
+        cleanup_free char *text = mem_printf("%s %s HTTP/1.1\r\nHost: x\r\n\r\n", method, path);
+        client_puts(fd, text);
+}
+
+static void check_bytes(const struct client_answer *a)
+{
+        for (size_t i = 0; i < a->body.size; i++)
+                if (a->body.data[i] != byte_at((int64_t)i))
+                        fail_msg("byte %zu is wrong", i);
+}
+
+static void assert_header(const struct client_answer *a, const char *name, const char *wanted)
+{
+        cleanup_free char *value = client_header(a, name);
+        if (wanted == NULL)
+                assert_null(value);
+        else
+                assert_string_equal(value, wanted);
+}
+
+static void who_is_refused_keeps_nothing(void **state)
+{
+        (void)state;
+        struct site s;
+        begin(&s, 15);
+        static const struct {
+                const char *method, *path;
+                int status;
+                const char *challenge;
+        } cases[] = {
+                {"GET", "/none", 404, NULL},
+                {"HEAD", "/none", 404, NULL},
+                {"GET", "/challenge", 401, "Basic realm=\"x\""},
+                {"HEAD", "/challenge", 401, "Basic realm=\"x\""},
+                {"DELETE", "/challenge", 401, "Basic realm=\"x\""},
+        };
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                int fd = enter(&s);
+                cleanup_client_answer struct client_answer a = {0};
+                ask(fd, cases[i].method, cases[i].path);
+                assert_true(client_read_head(fd, &a));
+                assert_int_equal(a.status, cases[i].status);
+                assert_header(&a, "Connection", "close");
+                assert_header(&a, "WWW-Authenticate", cases[i].challenge);
+                assert_header(&a, "Docker-Content-Digest", NULL);
+                assert_true(client_ended(fd));
+                close(fd);
+        }
+        end(&s);
+}
+
+static void what_a_request_says(void **state)
+{
+        (void)state;
+        struct site s;
+        begin(&s, 15);
+        int fd = enter(&s);
+        cleanup_client_answer struct client_answer a = {0};
+        client_puts(fd, "PUT /a%2fb%3Fc%00d/%7e?ns=ghcr.io HTTP/1.1\r\nHost: x\r\n"
+                        "Authorization: Basic abc\r\nContent-Length: 1000000\r\n\r\n");
+        assert_true(client_read_head(fd, &a)); /* nobody waits for the million */
+        assert_int_equal(a.status, 404);
+        assert_string_equal(s.seen, "PUT /a/b?c Basic abc"); /* no path of ours has a NUL */
+        close(fd);
+        end(&s);
+}
+
+static void one_connection_many_requests(void **state)
+{
+        (void)state;
+        struct site s;
+        begin(&s, 15);
+        int fd = enter(&s);
+        static const struct {
+                const char *method, *path;
+                size_t size, sent;
+        } cases[] = {
+                {"GET", "/small", 5, 5},
+                {"HEAD", "/large", LARGE_BYTES, 0},
+                {"GET", "/large", LARGE_BYTES, LARGE_BYTES},
+                {"GET", "/nothing", 0, 0},
+                {"HEAD", "/small", 5, 0},
+                {"GET", "/small", 5, 5},
+        };
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                cleanup_client_answer struct client_answer a = {0};
+                cleanup_free char *length = mem_printf("%zu", cases[i].size);
+                bool head = strcmp(cases[i].method, "HEAD") == 0;
+                int before = atomic_load(&s.reads);
+                ask(fd, cases[i].method, cases[i].path);
+                if (!client_read_head(fd, &a))
+                        fail_msg("no answer to %s %s", cases[i].method, cases[i].path);
+                assert_int_equal(a.status, 200);
+                assert_header(&a, "Content-Type", "text/x-test");
+                assert_header(&a, "Docker-Content-Digest", DIGEST);
+                assert_header(&a, "Content-Length", length);
+                if (!head)
+                        client_read_body(fd, &a);
+                assert_int_equal(a.body.size, cases[i].sent);
+                check_bytes(&a);
+                sem_wait(&s.freed);
+                if (head)
+                        assert_int_equal(atomic_load(&s.reads), before);
+        }
+        close(fd);
+        end(&s);
+}
+
+static void a_body_that_breaks_off_is_cut(void **state)
+{
+        (void)state;
+        struct site s;
+        begin(&s, 15);
+        int fd = enter(&s);
+        cleanup_client_answer struct client_answer a = {0};
+        ask(fd, "GET", "/cut");
+        assert_true(client_read_head(fd, &a));
+        client_read_body(fd, &a);
+        assert_true(a.cut);
+        assert_true(a.body.size >= CUT_AT_BYTES && a.body.size < LARGE_BYTES);
+        check_bytes(&a);
+        sem_wait(&s.freed);
+        close(fd);
+        end(&s);
+}
+
+static void who_hangs_up_frees_the_body(void **state)
+{
+        (void)state;
+        struct site s;
+        begin(&s, 15);
+        int fd = enter(&s);
+        cleanup_client_answer struct client_answer a = {0};
+        ask(fd, "GET", "/large");
+        assert_true(client_read_head(fd, &a));
+        close(fd);
+        sem_wait(&s.freed);
+        end(&s);
+}
+
+/* Idle connections end. An answer that is read slowly, at times not at all, does not. */
+static void slow_readers_are_no_idlers(void **state)
+{
+        (void)state;
+        struct site s;
+        begin(&s, 1);
+        int slow = enter(&s);
+        cleanup_client_answer struct client_answer a = {0};
+        ask(slow, "GET", "/large");
+        assert_true(client_read_head(slow, &a));
+        for (int i = 0; i < 2; i++) { /* as long as two others, one after the other, are idle */
+                cleanup_client_answer struct client_answer small = {0};
+                int fd = enter(&s);
+                ask(fd, "GET", "/small");
+                assert_true(client_read_head(fd, &small));
+                client_read_body(fd, &small);
+                assert_true(client_ended(fd));
+                close(fd);
+        }
+        client_read_body(slow, &a);
+        assert_false(a.cut);
+        check_bytes(&a);
+        assert_true(client_ended(slow)); /* now it is idle */
+        close(slow);
+        end(&s);
+}
+
+static void the_end_does_not_wait_for_clients(void **state)
+{
+        (void)state;
+        struct site s;
+        begin(&s, 15);
+        int idle = enter(&s);
+        int reading = enter(&s);
+        cleanup_client_answer struct client_answer a = {0};
+        ask(reading, "GET", "/large");
+        assert_true(client_read_head(reading, &a));
+        end(&s);
+        client_read_body(reading, &a);
+        assert_true(a.cut);
+        assert_true(client_ended(idle));
+        close(idle);
+        close(reading);
+        httpd_free(NULL);
+}
+
+static bool is_answered(struct site *s)
+{
+        int fd = enter(s);
+        cleanup_client_answer struct client_answer a = {0};
+        static const char request[] = "GET /none HTTP/1.1\r\nHost: x\r\n\r\n";
+        send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL);
+        bool answered = client_read_head(fd, &a);
+        close(fd);
+        return answered;
+}
+
+/* Many more than there are places for: libmicrohttpd's own limit must not be met, since it then
+ * keeps a lock for ever. */
+static void a_crowd_is_hung_up_on_and_leaves_no_harm(void **state)
+{
+        (void)state;
+        struct site s;
+        begin(&s, 15);
+        int crowd[64];
+        for (size_t i = 0; i < 64; i++)
+                crowd[i] = enter(&s);
+        for (size_t i = 16; i < 64; i++)
+                assert_true(client_ended(crowd[i]));
+        assert_false(is_answered(&s));
+        for (size_t i = 0; i < 64; i++)
+                close(crowd[i]);
+        while (!is_answered(&s)) /* the places are free as soon as it has noticed */
+                sched_yield();
+        end(&s);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(who_is_refused_keeps_nothing),
+                cmocka_unit_test(what_a_request_says),
+                cmocka_unit_test(one_connection_many_requests),
+                cmocka_unit_test(a_body_that_breaks_off_is_cut),
+                cmocka_unit_test(who_hangs_up_frees_the_body),
+                cmocka_unit_test(slow_readers_are_no_idlers),
+                cmocka_unit_test(a_crowd_is_hung_up_on_and_leaves_no_harm),
+                cmocka_unit_test(the_end_does_not_wait_for_clients),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
