@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The doctor: facts are collected once, then each part looks at them and adds what it finds. What a
+ * part needs and is not there makes the part silent; check.c says what was not looked at. One
+ * thread.
+ */
+#ifndef CRI_RESOLVED_CHECK_H
+#define CRI_RESOLVED_CHECK_H
+
+#include "config/trust.h"
+#include "ctl/cli.h"
+#include "ctl/facts_containerd.h"
+#include "ctl/facts_hosts.h"
+#include "ctl/facts_running.h"
+#include "ctl/findings.h"
+#include "resolver/registry.h"
+
+/* One mirror as it is used for one upstream. */
+struct mirror_use {
+        char *url;
+        char *host;       /* of references; "" for a wildcard */
+        char *place;      /* "file:line" */
+        bool in_certs;    /* of containerd; else of our configuration */
+        bool may_resolve; /* containerd asks it for tags */
+        struct upstream *reach;
+        bool answers;             /* as a registry */
+        unsigned served, missing; /* images of the upstream that were asked for */
+        struct strings served_hosts;
+};
+
+struct check {
+        struct cli *cli;
+        json_t *findings;
+        bool areas[AREA_COUNT]; /* what is wanted */
+        struct config *config;  /* ours alone; the defaults where there is none, or it is refused */
+        json_t *own_values, *own_lines;         /* of its file; NULL: none */
+        const char *state_path;                 /* of what earlier checks have seen; NULL: none */
+        struct strings references;              /* images to ask for, the preferred ones first */
+        char *containerd_address, *cri_address; /* "unix:///..." */
+        char *containerd_path;                  /* its configuration file */
+        bool has_containerd;
+        struct containerd_facts containerd;
+        char *roots; /* config_path as it is in effect; "" for none */
+        struct hosts_tree hosts;
+        struct running_facts running;
+        struct mirror_use *uses;
+        size_t use_count;
+};
+
+/* Each adds to c->findings. */
+void check_containerd(struct check *c);
+void check_legacy(struct check *c); /* mirrors, configs, auths */
+void check_hosts(struct check *c);
+void check_wildcards(struct check *c); /* after the network */
+void check_kubelet(struct check *c);
+void check_crictl(struct check *c);
+void check_configuration(struct check *c); /* and who may read what */
+void check_store(struct check *c);
+void check_mirrors(struct check *c); /* what files alone say */
+void check_network(struct check *c);
+
+/* The uses of mirrors, from our configuration and from certs.d. */
+void check_collect_uses(struct check *c);
+void check_free_uses(struct check *c);
+
+/* The directory for new hosts.toml files: the first of config_path, else where it is usual. The
+ * caller frees. */
+char *check_certs_root(const struct check *c);
+/* Whether the running containerd is of this version or later; false where it is not known. */
+bool check_version_least(const struct check *c, int major, int minor);
+void check_restart_containerd(json_t *finding);
+/* Whether the authority of `url` is `host`, or what docker.io stands for. */
+bool check_is_upstream_itself(const char *url, const char *host);
+
+/* A hosts.toml as it should be for `host`: its mirrors serve content only. */
+char *check_hosts_text(const char *host, const struct hosts_mirror *mirrors, size_t count);
+
+#endif

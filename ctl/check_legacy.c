@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `mirrors`, `configs` and `auths` of containerd's configuration, and what to put in their place:
+ * hosts.toml files in which mirrors serve content only.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "config/toml.h"
+#include "config/url.h"
+#include "ctl/check.h"
+#include "ctl/edit_toml.h"
+
+enum { HOSTS_MAX_BYTES = 64 * 1024, TABLES_MAX = 200 };
+
+bool check_is_upstream_itself(const char *url, const char *host)
+{
+        cleanup_url struct url parsed = {0};
+        if (!url_parse(url, &parsed))
+                return false;
+        bool is_hub = strcmp(host, "docker.io") == 0;
+        return strcmp(parsed.authority, host) == 0 ||
+               (is_hub && (strcmp(parsed.authority, "registry-1.docker.io") == 0 ||
+                                  strcmp(parsed.authority, "index.docker.io") == 0));
+}
+
+char *check_hosts_text(const char *host, const struct hosts_mirror *mirrors, size_t count)
+{
+        cleanup_buf struct buf b;
+        buf_init(&b, HOSTS_MAX_BYTES);
+        if (strcmp(host, "docker.io") == 0)
+                buf_puts(&b, "server = \"https://registry-1.docker.io\"\n\n");
+        for (size_t i = 0; i < count; i++) {
+                const struct hosts_mirror *m = &mirrors[i];
+                if (check_is_upstream_itself(m->url, host))
+                        continue;
+                buf_printf(&b, "[host.\"%s\"]\ncapabilities = [\"pull\"]\n", m->url);
+                if (m->override_path)
+                        buf_puts(&b, "override_path = true\n");
+                if (m->skip_verify)
+                        buf_puts(&b, "skip_verify = true\n");
+                if (m->ca_file != NULL)
+                        buf_printf(&b, "ca = \"%s\"\n", m->ca_file);
+        }
+        if (strchr(buf_str(&b), '[') == NULL)
+                buf_puts(&b, "[host]\n"); /* 1.6 wants the table, be it empty */
+        return mem_strdup(buf_str(&b));
+}
+
+/* `configs."host:port".tls` as it is for an endpoint. */
+static const json_t *tls_of(const json_t *configs, const char *url)
+{
+        cleanup_url struct url parsed = {0};
+        if (!url_parse(url, &parsed))
+                return NULL;
+        return json_object_get(json_object_get(configs, parsed.authority), "tls");
+}
+
+/* Endpoints with a path of their own are API roots already. */
+static void take_endpoint(struct hosts_mirror *m, const char *url, const json_t *configs)
+{
+        cleanup_url struct url parsed = {0};
+        const json_t *tls = tls_of(configs, url);
+        m->url = (char *)url;
+        m->override_path = url_parse(url, &parsed) && parsed.path[0] != '\0' &&
+                           strcmp(parsed.path, "/v2") != 0;
+        m->skip_verify = json_is_true(json_object_get(tls, "insecure_skip_verify"));
+        m->ca_file = (char *)json_string_value(json_object_get(tls, "ca_file"));
+}
+
+/* Borrows from the arguments. */
+static char *hosts_text_of(const char *host, const json_t *endpoints, const json_t *configs)
+{
+        struct hosts_mirror mirrors[16] = {0};
+        size_t count = 0;
+        for (size_t i = 0; i < json_array_size(endpoints) && count < 16; i++) {
+                const char *url = json_string_value(json_array_get(endpoints, i));
+                if (url != NULL)
+                        take_endpoint(&mirrors[count++], url, configs);
+        }
+        return check_hosts_text(host, mirrors, count);
+}
+
+/* A wildcard becomes the mirror of the one upstream that it most likely is for. */
+static const char *host_for(const char *name, const json_t *mirrors)
+{
+        if (strcmp(name, "*") != 0)
+                return name;
+        return json_object_get(mirrors, "docker.io") == NULL ? "docker.io" : NULL;
+}
+
+static void write_hosts_files(
+        const struct check *c, json_t *finding, const json_t *mirrors, const json_t *configs)
+{
+        cleanup_free char *root = check_certs_root(c);
+        const char *name = NULL;
+        json_t *table = NULL;
+        json_object_foreach ((json_t *)mirrors, name, table) {
+                const char *host = host_for(name, mirrors);
+                if (host == NULL)
+                        continue;
+                cleanup_free char *directory = hosts_directory(host);
+                cleanup_free char *path = mem_printf("%s/%s/hosts.toml", root, directory);
+                cleanup_free char *text =
+                        hosts_text_of(host, json_object_get(table, "endpoint"), configs);
+                if (access(path, F_OK) != 0)
+                        finding_write(finding, path, text);
+        }
+}
+
+static void remove_tables(const struct check *c, json_t *finding, const char *key)
+{
+        for (size_t i = 0; i < c->containerd.section_count; i++) {
+                const struct containerd_section *s = &c->containerd.sections[i];
+                const struct containerd_file *file = &c->containerd.config.files[s->file];
+                if (!s->known || json_object_get(s->table, key) == NULL)
+                        continue;
+                const char *const path[] = {"plugins", s->plugin, "registry", key};
+                struct edit_lines lines[TABLES_MAX];
+                size_t count = edit_toml_tables(file->text, path, 4, lines, TABLES_MAX);
+                for (size_t n = 0; n < count; n++)
+                        finding_replace(finding, file->path, lines[n].first, lines[n].last, "");
+                if (count == 0)
+                        finding_advise(finding, "Remove registry.%s by hand from %s, line %d.", key,
+                                file->path, toml_line(s->lines, key));
+        }
+}
+
+/* The file that has the say on registries. */
+static const struct containerd_file *file_with_say(const struct check *c)
+{
+        const struct containerd_file *file = &c->containerd.config.files[0];
+        for (size_t i = 0; i < c->containerd.section_count; i++)
+                if (c->containerd.sections[i].counts)
+                        file = &c->containerd.config.files[c->containerd.sections[i].file];
+        return file;
+}
+
+static void add_config_path(const struct check *c, json_t *finding)
+{
+        const struct containerd_file *file = file_with_say(c);
+        const char *plugin = containerd_plugin_name(file->format);
+        cleanup_free char *root = check_certs_root(c);
+        struct containerd_value at = containerd_registry_value(&c->containerd, "config_path");
+        const char *const path[] = {"plugins", plugin, "registry"};
+        int header = edit_toml_header(file->text, path, 3);
+        int end = edit_count_lines(file->text) + 1;
+        cleanup_free char *line = mem_printf("config_path = \"%s\"\n", root);
+        cleanup_free char *table = mem_printf("\n[plugins.\"%s\".registry]\n%s", plugin, line);
+        if (at.value != NULL)
+                finding_replace(finding, at.file, at.line, at.line, line);
+        else if (header > 0)
+                finding_replace(finding, file->path, header + 1, header, line);
+        else
+                finding_replace(finding, file->path, end, end - 1, table);
+}
+
+static void evidence_of(const struct check *c, json_t *finding, const char *key)
+{
+        for (size_t i = 0; i < c->containerd.section_count; i++) {
+                const struct containerd_section *s = &c->containerd.sections[i];
+                const json_t *lines = toml_below(s->lines, key);
+                const char *name = NULL;
+                json_t *value = NULL;
+                if (!s->counts)
+                        continue;
+                json_object_foreach (json_object_get(s->table, key), name, value)
+                        finding_evidence_line(finding, c->containerd.config.files[s->file].path,
+                                toml_line(lines, name), "registry.%s.\"%s\"", key, name);
+        }
+}
+
+static bool has_auth(const json_t *configs)
+{
+        const char *name = NULL;
+        json_t *value = NULL;
+        json_object_foreach ((json_t *)configs, name, value)
+                if (json_object_get(value, "auth") != NULL)
+                        return true;
+        return false;
+}
+
+static bool has_tls(const json_t *configs)
+{
+        const char *name = NULL;
+        json_t *value = NULL;
+        json_object_foreach ((json_t *)configs, name, value)
+                if (json_object_get(value, "tls") != NULL)
+                        return true;
+        return false;
+}
+
+/* True if it was that. 1.x refuses `configs.*.tls` beside config_path, too. */
+static bool check_beside(struct check *c, const json_t *mirrors, const json_t *configs)
+{
+        bool tls = has_tls(configs) && c->containerd.major < 2;
+        struct containerd_value path = containerd_registry_value(&c->containerd, "config_path");
+        if (containerd_config_path(&c->containerd)[0] == '\0' ||
+                (json_object_size(mirrors) == 0 && !tls))
+                return false;
+        json_t *finding = finding_add(c->findings, FINDING_MIRRORS_BESIDE_CONFIG_PATH);
+        finding_evidence_line(finding, path.file, path.line, "config_path = \"%s\"",
+                containerd_config_path(&c->containerd));
+        evidence_of(c, finding, "mirrors");
+        if (tls)
+                evidence_of(c, finding, "configs");
+        if (c->running.answers && !c->running.has_cri)
+                finding_evidence(finding, "crictl info", "%s", c->running.cri_answer);
+        if (json_object_size(mirrors) > 0)
+                remove_tables(c, finding, "mirrors");
+        if (tls && has_auth(configs))
+                finding_advise(finding, "Remove the `tls` tables of `configs` by hand.");
+        else if (tls)
+                remove_tables(c, finding, "configs");
+        write_hosts_files(c, finding, mirrors, configs);
+        check_restart_containerd(finding);
+        return true;
+}
+
+static void check_deprecated(
+        struct check *c, const json_t *mirrors, const json_t *configs, const json_t *auths)
+{
+        json_t *finding = finding_add(c->findings, FINDING_DEPRECATED_REGISTRY_SECTIONS);
+        if (check_version_least(c, 2, 4))
+                finding_set_severity(finding, SEVERITY_ERROR);
+        else if (c->containerd.major == 1)
+                finding_set_severity(finding, SEVERITY_HINT); /* this version takes them all */
+        evidence_of(c, finding, "mirrors");
+        evidence_of(c, finding, "configs");
+        evidence_of(c, finding, "auths");
+        bool keeps_auth = has_auth(configs) || json_object_size(auths) > 0;
+        if (keeps_auth)
+                finding_advise(finding,
+                        "Credentials have to become imagePullSecrets first; then this finding has "
+                        "steps.");
+        if (keeps_auth || json_object_size(mirrors) == 0)
+                return;
+        remove_tables(c, finding, "mirrors");
+        if (json_object_size(configs) > 0)
+                remove_tables(c, finding, "configs");
+        add_config_path(c, finding);
+        write_hosts_files(c, finding, mirrors, configs);
+        check_restart_containerd(finding);
+}
+
+void check_legacy(struct check *c)
+{
+        if (!c->has_containerd)
+                return;
+        const json_t *mirrors = containerd_registry_value(&c->containerd, "mirrors").value;
+        const json_t *configs = containerd_registry_value(&c->containerd, "configs").value;
+        const json_t *auths = containerd_registry_value(&c->containerd, "auths").value;
+        if (check_beside(c, mirrors, configs))
+                return;
+        if (json_object_size(mirrors) + json_object_size(configs) + json_object_size(auths) > 0)
+                check_deprecated(c, mirrors, configs, auths);
+}

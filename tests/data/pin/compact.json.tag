@@ -1,0 +1,1 @@
+{"items":[{"image":"nginx:1.27@sha256:<docker.io/library/nginx:1.27>"},{"image":"redis:7@sha256:<docker.io/library/redis:7>"}]}

@@ -1,0 +1,4 @@
+metadata:
+  name: "{{ include "chart.fullname" . }}"
+spec:
+  image: busybox:1.36

@@ -1,0 +1,1 @@
+images: [{name: nginx, digest: "sha256:<docker.io/library/nginx:1.27>", newTag: "1.27"}, {digest: "sha256:<docker.io/library/redis:7>", newTag: '7', name: redis}]

@@ -1,0 +1,17 @@
+module "app" {
+  source = "./modules/app"
+  image  = "ghcr.io/team/app:v1"
+  version = "1.0"
+  nested = {
+    image = "redis:7"
+  }
+}
+
+variable "image" {
+  type    = string
+  default = "nginx:1.27"
+}
+
+output "image" {
+  value = var.image
+}

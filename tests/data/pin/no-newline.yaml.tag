@@ -1,0 +1,1 @@
+image: nginx:1.27@sha256:<docker.io/library/nginx:1.27>

@@ -1,0 +1,4 @@
+spec:
+  image:	nginx:1.27@sha256:<docker.io/library/nginx:1.27>	# after a tab
+  other:
+    image: redis:7@sha256:<docker.io/library/redis:7>	
