@@ -12,8 +12,15 @@ It is a whole registry (push, pull, Range, tag list, delete), a token endpoint a
 proxy: a request in absolute form is served as its own, CONNECT anything leads to 127.0.0.1:<--connect-port,
 default its own port>. Both are logged with "proxied": true.
 
+PORTS. More ports can be opened, which show the same to whoever asks: mirrors, say. Rules tell them apart by "port". The
+state of one is "open", "refuse" (new connections are refused, those that stand are closed) or "drop" (no
+packet to it arrives: neither a new connection's nor those of connections that stand).
+
 ADMIN API, JSON under /_fake/; never logged, its connections not counted. 200, or 400 {"error": ...}.
   PUT    rules                   [rule, ...]     replaces all rules; POST appends; GET lists, with "used"
+  DELETE rules/<name>                            all rules of that name: {"deleted": n}
+  POST   ports                   {"count": N, "tls": [certificate, key] or null}: {"ports": [...]}
+  PUT    ports/<port>            {"state": "open", "refuse" or "drop"}
   PUT    manifests/<repo>/<ref>  the manifest    kept with its Content-Type: {"digest": ...}
   PUT    blobs/<digest>          the blob        there for all repositories
   PUT    tags/<repo>/<tag>       {"digest": D}   moves the tag; DELETE removes it
@@ -24,25 +31,28 @@ ADMIN API, JSON under /_fake/; never logged, its connections not counted. 200, o
                                  Also: path=SUBSTRING method=M state=arrived|held|answered|gone after=SEQUENCE
   POST   release                 {"name": X, "count": N (default all)}: {"released": n}
   GET    connections             {"accepted": n, "open": n}
-An entry: sequence (of arrival), connection (number), tls, client (common name of its certificate), method,
+An entry: sequence (of arrival), connection (number), port, tls, client (common name of its certificate), method,
 path, query, url (absolute form or null), proxied, host, headers [[name, value], ...], body (text, of POST
 only), rule (its name), held (its name while it is held), status (null until answered; set before the answer
-leaves), answered (sequence), gone (the client hung up while held). Sequences of arrivals and answers come
+leaves), answered (sequence), gone (the client hung up while held, or in a drip). Sequences of arrivals and answers come
 from one counter: a.sequence > b.answered says that a was sent after b was answered.
 
 RULES. The first rule that fits applies, alone, before authentication.
   Conditions, all optional: method (regex, whole), path, query, url (regex, anywhere), header {name: regex},
-  times N (then used up), skip N (the first N go by). name shows up in the log.
+  port N, times N (then used up), skip N (the first N go by). name shows up in the log.
   status, headers, body (text, or JSON if no text), body_repeat N    this answer instead of the normal one
   redirect URL            307 (or status); {path} stands for path and query
   refuse_head STATUS      answers HEAD so, leaves other methods alone
   set_headers {name: value or list}, drop_headers [name], header_bomb BYTES, corrupt N (flips byte N of the
-                          body, keeps lengths)                        changes the answer
+                          body, keeps lengths), trim N (cuts the last N bytes off; Content-Length
+                          says so)                                    changes the answer
   hold NAME               answers only when released; evaluate "after" (default) or "before": whether the
                           normal answer is made after the release or before it is held
   silence true            never answers; release "silence" (or hold's NAME) closes the connection
   hang_up true            closes the connection instead of answering
-  after_bytes N           with silence or hang_up: after the head and N bytes of the body
+  after_bytes N           with silence, hang_up or drip_ms: after the head and N bytes of the body
+  drip_ms N               the rest of the body comes a byte at a time, every so many milliseconds
+  then STATE              of the port, from just before this answer leaves
 
 AUTHENTICATION. The first regex that fits the whole repository name counts; the name of the ping /v2/ is "".
   scheme "basic" or "bearer"; users {name: password}; denied [user]: 403 for them
@@ -62,8 +72,6 @@ import re
 import select
 import signal
 import socket
-import socketserver
-import ssl
 import sys
 import threading
 import urllib.parse
@@ -71,6 +79,7 @@ import urllib.parse
 if __name__ == "__main__":
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[2])
 
+from tests.fake.ports import Port, Ports, server_context  # noqa: E402
 from tests.fake.registry_auth import Answer, Auth, error_answer, json_answer  # noqa: E402
 from tests.fake.registry_state import Book, Content  # noqa: E402
 
@@ -79,7 +88,7 @@ TLS_HANDSHAKE = b"\x16"
 ROUTE = re.compile(r"/v2/(?P<repo>.+?)/(?P<kind>manifests|blobs|tags)/(?P<reference>(?:uploads/)?[^/]*)")
 
 
-class Request(collections.namedtuple("Request", "method path query url scheme host headers body")):
+class Request(collections.namedtuple("Request", "method path query url scheme host headers body port")):
     def header(self, name):
         return next((value for known, value in self.headers if known.lower() == name.lower()), None)
 
@@ -87,8 +96,8 @@ class Request(collections.namedtuple("Request", "method path query url scheme ho
 class Admin:
     """The API under /_fake/."""
 
-    def __init__(self, book, content, auth):
-        self.book, self.content, self.auth = book, content, auth
+    def __init__(self, book, content, auth, ports):
+        self.book, self.content, self.auth, self.ports = book, content, auth, ports
 
     def answer(self, request):
         noun, _, rest = request.path.removeprefix("/_fake/").partition("/")
@@ -109,6 +118,16 @@ class Admin:
 
     def post_rules(self, request, _):
         self.book.set_rules(json.loads(request.body), append=True)
+
+    def delete_rules(self, _request, name):
+        return {"deleted": self.book.delete_rules(name)}
+
+    def post_ports(self, request, _):
+        text = json.loads(request.body)
+        return {"ports": self.ports.open(text["count"], text.get("tls"))}
+
+    def put_ports(self, request, port):
+        self.ports.ports[int(port)].become(json.loads(request.body)["state"])
 
     def put_manifests(self, request, rest):
         repo, _, reference = rest.rpartition("/")
@@ -171,7 +190,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     wbufsize = -1
 
     def setup(self):
-        self.tls, self.of_admin = False, False
+        self.tls, self.of_admin, self.accepted = False, False, self.request
         self.number = self.server.book.connected(+1)
         try:
             if self.server.context and self.request.recv(1, socket.MSG_PEEK) == TLS_HANDSHAKE:
@@ -214,7 +233,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             url, scheme, host = target, parts.scheme, parts.netloc
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         path, _, query = target.partition("?")
-        return Request(self.command, path, query, url or "", scheme, host, self.headers.items(), self.read_body())
+        return Request(self.command, path, query, url or "", scheme, host, self.headers.items(), self.read_body(),
+                       self.server.port)
 
     def serve(self):
         request = self.read_request()
@@ -232,7 +252,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def facts(self, request):
         subject = (self.request.getpeercert() or {}).get("subject", ()) if self.tls else ()
-        return {"connection": self.number, "tls": self.tls, "client": dict(sum(subject, ())).get("commonName"),
+        return {"connection": self.number, "port": request.port, "tls": self.tls,
+                "client": dict(sum(subject, ())).get("commonName"),
                 "method": request.method, "path": request.path, "query": request.query, "url": request.url or None,
                 "proxied": bool(request.url) or request.method == "CONNECT", "host": request.host,
                 "headers": request.headers,
@@ -252,7 +273,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if event is not None and not self.released(event, entry) or cut:
             self.close_connection = True
             return None
-        return self.conclude(request, entry, answer or self.scripted(request, rule))
+        answer = answer or self.scripted(request, rule)
+        if rule.get("then"):
+            self.server.become(rule.get("then"), spared=self.accepted)
+        if rule.get("drip_ms"):
+            self.server.book.answered(entry, answer.status)
+            return self.drip(request, answer, entry, rule.get("drip_ms"), limit or 0)
+        return self.conclude(request, entry, answer)
 
     def released(self, event, entry):
         """Waits at the gate: True when it opens, False when the client hangs up."""
@@ -288,6 +315,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             answer.set(name, value)
         if (at := rule.get("corrupt")) is not None and at < len(answer.body):
             answer.body = answer.body[:at] + bytes([answer.body[at] ^ 1]) + answer.body[at + 1:]
+        if rule.get("trim"):
+            answer.body = answer.body[:-rule.get("trim")]
+            answer.set("Content-Length", len(answer.body))
+        if rule.get("then") == "refuse":
+            answer.set("Connection", "close")
         answer.headers += [(f"X-Bomb-{n}", "b" * 1000) for n in range(-(-rule.get("header_bomb", 0) // 1000))]
         return answer
 
@@ -301,7 +333,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return error_answer(404, "NOT_FOUND", "nothing here")
         action = "pull" if request.method in ("GET", "HEAD") else "push"
         refusal = self.server.auth.refusal(request, found["repo"] if found else "", action)
-        if refusal:
+        if refusal and self.server.asks_for_credentials:
             return refusal
         if not found:
             return json_answer(200, {})
@@ -320,6 +352,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if method != "HEAD" and answer.status not in (204, 304):
             self.wfile.write(answer.body[:limit])
         self.wfile.flush()
+
+    def drip(self, request, answer, entry, pause_ms, at_once):
+        """The answer a byte at a time, for as long as the client wants it."""
+        self.send(answer, request.method, at_once)
+        self.close_connection = True
+        poll = select.poll()
+        poll.register(self.connection, select.POLLIN)
+        for byte in answer.body[at_once:] if request.method != "HEAD" else b"":
+            if poll.poll(pause_ms):
+                return self.server.book.went(entry)
+            self.wfile.write(bytes([byte]))
+            self.wfile.flush()
+        return None
 
     def tunnel(self):
         """CONNECT: the bytes of both sides, until both have ended."""
@@ -350,31 +395,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             pass
 
 
-class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    daemon_threads = True
-    allow_reuse_address = True
-    request_queue_size = 1024
+class Server(Port):
+    """The main port, with all that the ports share."""
+    asks_for_credentials = True
 
     def __init__(self, port, context, connect_port):
-        super().__init__(("127.0.0.1", port), Handler)
-        self.port, self.context = self.server_address[1], context
+        super().__init__(port, Handler, context)
         self.connect_port = connect_port or self.port
         self.book, self.content, self.auth = Book(), Content(), Auth()
-        self.admin = Admin(self.book, self.content, self.auth)
-
-    def handle_error(self, request, client_address):
-        if not isinstance(sys.exc_info()[1], OSError):  # clients that leave are nothing to report
-            super().handle_error(request, client_address)
-
-
-def tls_context(certificate, key, client_ca):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    context.set_alpn_protocols(["http/1.1"])
-    if client_ca:
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(client_ca)
-    return context
+        self.admin = Admin(self.book, self.content, self.auth, Ports(self))
 
 
 def main():
@@ -387,7 +416,7 @@ def main():
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    context = tls_context(given.tls_cert, given.tls_key, given.client_ca) if given.tls_cert else None
+    context = server_context(given.tls_cert, given.tls_key, given.client_ca) if given.tls_cert else None
     server = Server(given.port, context, given.connect_port)
     new = given.port_file.with_name(given.port_file.name + ".new")
     new.write_text(f"{server.port}\n")

@@ -124,9 +124,10 @@ class Content:
         return Answer(201, [("Location", f"/v2/{repo}/blobs/{digest}"), ("Docker-Content-Digest", digest)])
 
 
-CONDITIONS = {"name", "method", "path", "query", "url", "header", "times", "skip"}
+CONDITIONS = {"name", "method", "path", "query", "url", "header", "port", "times", "skip"}
 ACTIONS = {"status", "headers", "body", "body_repeat", "hold", "evaluate", "silence", "hang_up", "after_bytes",
-           "drop_headers", "set_headers", "refuse_head", "redirect", "header_bomb", "corrupt"}
+           "drop_headers", "set_headers", "refuse_head", "redirect", "header_bomb", "corrupt", "trim",
+           "drip_ms", "then"}
 
 
 class Rule:
@@ -148,6 +149,8 @@ class Rule:
 
     def _fits(self, request):
         if "refuse_head" in self.text and request.method != "HEAD":
+            return False
+        if self.get("port", request.port) != request.port:
             return False
         fits = all((pattern.fullmatch if key == "method" else pattern.search)(getattr(request, key))
                    for key, pattern in self.patterns.items())
@@ -191,6 +194,13 @@ class Book:
         with self.changed:
             self.rules = [*self.rules, *made] if append else made
 
+    def delete_rules(self, name):
+        """All of the name; how many there were."""
+        with self.changed:
+            before = len(self.rules)
+            self.rules = [rule for rule in self.rules if rule.get("name") != name]
+            return before - len(self.rules)
+
     def list_rules(self):
         with self.changed:
             return [{**rule.text, "used": rule.used} for rule in self.rules]
@@ -225,6 +235,12 @@ class Book:
             self.gates = [gate for gate in self.gates if gate[1] != event]
             os.close(event)
             entry["held"], entry["gone"] = None, gone
+            self.changed.notify_all()
+
+    def went(self, entry):
+        """The client hung up in the middle of the answer."""
+        with self.changed:
+            entry["gone"] = True
             self.changed.notify_all()
 
     def answered(self, entry, status):

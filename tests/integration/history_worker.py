@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The processes that make a history: `python3 -m tests.integration.history_worker JOB` (JSON).
 
-{"role": "move", "registry": URL, "repository", "tag", "layer": path, "first": n, "pause_ms"}
+{"role": "move", "registry": URL, "repository", "tag", "first": n, "pause_ms", "layer_bytes"}
     moves the tag from image to image for as long as it lives;
 {"role": "pull", "daemon": socket, "containerd": socket, "image", "threads", "pulls"}
     pulls until so many pulls were answered OK.
@@ -15,6 +15,7 @@ import hashlib
 import http.client
 import io
 import json
+import random
 import sys
 import tarfile
 import threading
@@ -45,18 +46,22 @@ def tell(**event):
 
 # --- images of a few hundred bytes ---------------------------------------------------------------
 
-def tiny_layer():
-    """(compressed, digest of the uncompressed) of a layer with one small file."""
+def layer_of(body):
+    """(compressed, digest of the uncompressed) of a layer with one file."""
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w") as tar:
         entry = tarfile.TarInfo("marker")
-        entry.size = 5
-        tar.addfile(entry, io.BytesIO(b"tiny\n"))
-    return gzip.compress(plain.getvalue(), mtime=0), digest_of(plain.getvalue())
+        entry.size = len(body)
+        tar.addfile(entry, io.BytesIO(body))
+    return gzip.compress(plain.getvalue(), 1, mtime=0), digest_of(plain.getvalue())
+
+
+def tiny_layer():
+    return layer_of(b"tiny\n")
 
 
 def tiny_image(number, layer, diff_id):
-    """(configuration, manifest) of the image with this number; all share the layer."""
+    """(configuration, manifest) of the image with this number and this layer."""
     config = json.dumps({
         "architecture": "amd64", "os": "linux", "config": {"Labels": {"number": str(number)}},
         "rootfs": {"type": "layers", "diff_ids": [diff_id]},
@@ -97,8 +102,11 @@ def move(job):
     layer, diff_id = tiny_layer()
     pusher = Pusher(job["registry"], job["repository"])
     pusher.blob(layer)
-    number = job.get("first", 0)
+    number, layer_bytes = job.get("first", 0), job.get("layer_bytes", 0)
     while True:
+        if layer_bytes:
+            layer, diff_id = layer_of(random.Random(number).randbytes(layer_bytes))
+            pusher.blob(layer)
         config, manifest = tiny_image(number, layer, diff_id)
         pusher.blob(config)
         pusher.manifest(digest_of(manifest), manifest)

@@ -301,7 +301,8 @@ BROKEN = {
     "[resolve]\n# a comment\ntimeuot = '5s'\n": 'c.toml:3: resolve.timeuot: unknown key; did you mean "timeout"?',
     "[resolve]\non_upstream_down = 'never'\n":
         'c.toml:2: resolve.on_upstream_down: got "never"; allowed: "fail", "stale" or "mirror"',
-    "x = 1\n": 'c.toml:1: x: unknown table; allowed: shim, resolve, log, upstream."<host>"',
+    "x = 1\n":
+        'c.toml:1: x: unknown table; allowed: shim, resolve, relay, log, upstream."<host>", mirror."<url>"',
     "[resolve]\ntimeout = '1s'\ntimeout = '2s'\n":
         "c.toml:3:11: Error while parsing key-value pair: cannot redefine existing string 'timeout'",
     "[shim]\nlisten = 'tcp://127.0.0.1:1'\n":

@@ -12,7 +12,7 @@ import unittest
 from tests.fake.registry_client import FakeRegistry, MANIFEST, PROGRAM, sha256
 from tests.integration.harness import Containerd, Folder, wait_until
 from tests.integration.harness.cri import Cri
-from tests.integration.harness.images import run
+from tests.integration.harness.images import run, self_signed
 
 CONTAINERDS = ("1.6", "1.7", "2")
 REPO, TAG = "team/app", "stable"
@@ -297,10 +297,7 @@ class Lines(Case):
 
     def test_tls_with_client_certificates(self):
         with Folder() as folder:
-            files = [str(folder.path / name) for name in ("c.pem", "k.pem")]
-            run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                "-days", "2", "-subj", "/CN=tester", "-addext", "subjectAltName=IP:127.0.0.1", "-out", files[0],
-                "-keyout", files[1])
+            files = self_signed(folder)
             with FakeRegistry(folder, tls=files, client_ca=files[0]) as registry:
                 trust = ssl.create_default_context(cafile=files[0])
                 self.assertEqual(400, self.connect(registry).ask("GET", "/v2/")[0])

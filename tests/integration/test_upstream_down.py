@@ -126,6 +126,26 @@ class Stale(DownCase):
         self.assertEqual(self.cri.pull(self.image), image_ref)
         self.assertEqual(len(self.degraded_lines()), 2)
 
+    def test_counters(self):
+        """SIGUSR1 tells how often; only what changes since is this test's own."""
+        self.push()
+        seen = [self.daemon.counters()]
+
+        def added():
+            seen.append(self.daemon.counters())
+            return {name: value - seen[-2][name] for name, value in seen[-1].items() if value != seen[-2][name]}
+
+        self.cri.pull(self.image)
+        self.assertEqual(added(), {"pulls": 1, "pulls_direct": 1})
+        self.cri.pull(self.image)
+        self.assertEqual(added(), {"pulls": 1, "pulls_current": 1})
+        self.line.cut()
+        self.cri.pull(self.image)
+        self.assertEqual(added(), {"pulls": 1, "answers_degraded_stale": 1})
+        self.failure(auth=CREDENTIALS)
+        self.assertEqual(added(), {"pulls": 1, "pulls_failed": 1})
+        self.assertEqual(added(), {})
+
     def test_survives_restarts(self):
         _, image_ref = self.pulled()
         self.line.cut()

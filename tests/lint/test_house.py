@@ -17,13 +17,15 @@ CTL_SHIM_HEADERS = {"shim/rpc.h", "shim/images.h"}
 
 # header prefix -> the only files that may include it
 DOORS = {
-    "curl/": {"resolver/http.c", "resolver/http_response.c", "resolver/http_url.c"},
+    "curl/": {"resolver/http_pool.h", "resolver/http_exchange.h", "resolver/http_authorities.h",
+              "resolver/http_url.c"},
     "microhttpd": {"relay/httpd.c"},
     "grpc/": {"shim/rpc.c", "shim/rpc_connection.h", "shim/rpc_connection.c", "shim/proxy.c",
               "shim/proxy_pass.c", "shim/proxy_handle.c", "shim/proxy_accept.c", "shim/proxy_internal.h"},
     "toml++/": {"config/toml.cpp"},
-    "openssl/": {"base/digest.c"},
+    "openssl/": {"base/digest.c", "resolver/http_authorities.c"},
     "systemd/": {"shim/main.c"},
+    "yaml.h": {"ctl/yaml.c"},
 }
 
 BANNED = re.compile(

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A containerd of one of the three versions, in a folder of its own."""
 import collections
+import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 
 import grpc
@@ -52,8 +54,7 @@ stream_server_port = "0"
 [plugins."io.containerd.grpc.v1.cri".cni]
 bin_dir = "{home}/cni/bin"
 conf_dir = "{home}/cni/conf"
-[plugins."io.containerd.grpc.v1.cri".registry]
-config_path = "{certs}"
+{registry}
 [plugins."io.containerd.grpc.v1.cri".containerd]
 snapshotter = "{snapshotter}"
 default_runtime_name = "runc"
@@ -69,8 +70,7 @@ version = 3
 snapshotter = "{snapshotter}"
 [plugins."io.containerd.cri.v1.images".pinned_images]
 sandbox = "{pause}"
-[plugins."io.containerd.cri.v1.images".registry]
-config_path = "{certs}"
+{registry}
 [plugins."io.containerd.cri.v1.runtime"]
 restrict_oom_score_adj = true
 disable_apparmor = true
@@ -93,6 +93,8 @@ disable = true
 bin_dir = "{home}/verifiers"
 """
 
+RELAY_PORT = 7780  # cri-resolved's default
+
 Record = collections.namedtuple("Record", "digest media_type labels")
 
 
@@ -114,9 +116,15 @@ class Containerd:
 
     upstreams={"ghcr.io": "http://127.0.0.1:P"} writes certs.d/ghcr.io/hosts.toml; with
     mirrors={"ghcr.io": url} the mirror is asked first, for tags too. Every other host leads to a
-    port that refuses. The sandbox image (images.PAUSE) comes from a small registry of its own."""
+    port that refuses, but for cri-resolved's relay (relay_port=None: for that, too). The sandbox
+    image (images.PAUSE) comes from a small registry of its own.
 
-    def __init__(self, folder, which=None, upstreams=None, mirrors=None, name="containerd", level="info"):
+    default: another text of _default/hosts.toml; "" for none. legacy={"*": [url, ...]}: no
+    config_path but the deprecated `mirrors` of 1.6 and 1.7; {} is a containerd that nobody
+    configured. No text leads anywhere but loopback."""
+
+    def __init__(self, folder, which=None, upstreams=None, mirrors=None, name="containerd", level="info",
+                 relay_port=RELAY_PORT, default=None, legacy=None):
         self.folder, self.which = folder, which or containerd_version()
         self.home = folder.sub(name)
         self.binary = FOLDERS[self.which] / "containerd"
@@ -125,19 +133,29 @@ class Containerd:
         self.certs = self.home / "certs.d"
         self.snapshotter = "overlayfs" if overlay_works(folder) else "native"
         self.pause = Registry(folder, name="pause-registry")
-        self._hosts("_default", f"http://127.0.0.1:{dead_port()}")
+        self.set_default(f'server = "http://127.0.0.1:{dead_port()}"\n\n[host]\n' if default is None else default)
         self._hosts("registry.k8s.io", self.pause.url)
         for host, url in (upstreams or {}).items():
             self._hosts(host, url, (mirrors or {}).get(host))
-        self._write_config(level)
+        if relay_port:
+            self.let_relay_through(relay_port)
+        self._write_config(level, legacy)
         # The shim must be of the same version: it is looked for in PATH.
         path = f"{FOLDERS[self.which]}:{os.environ['PATH']}:/usr/sbin:/sbin"
         self.process = Process(folder, self.home.name, [self.binary, "--config", self.home / "config.toml"],
                                environment(PATH=path, TMPDIR=self.home))
         self.channel = None
 
-    def _write_config(self, level):
-        names = {"home": self.home, "certs": self.certs, "snapshotter": self.snapshotter, "pause": PAUSE,
+    def _registry(self, legacy):
+        """The CRI plugin's part about registries."""
+        plugin = "io.containerd.cri.v1.images" if self.which == "2" else "io.containerd.grpc.v1.cri"
+        if legacy is None:
+            return f'[plugins."{plugin}".registry]\nconfig_path = "{self.certs}"\n'
+        return "".join(f'[plugins."{plugin}".registry.mirrors."{host}"]\nendpoint = {json.dumps(urls)}\n'
+                       for host, urls in legacy.items())
+
+    def _write_config(self, level, legacy):
+        names = {"home": self.home, "registry": self._registry(legacy), "snapshotter": self.snapshotter, "pause": PAUSE,
                  "level": level}
         plugin = "io.containerd.cri.v1.runtime" if self.which == "2" else "io.containerd.grpc.v1.cri"
         text = (NEW if self.which == "2" else OLD).format(
@@ -155,6 +173,19 @@ class Containerd:
     def set_upstream(self, host, url, mirror=None):
         """Rewrites the hosts.toml of a host; containerd reads it at every pull."""
         self._hosts(host, url, mirror)
+
+    def set_default(self, text):
+        """Rewrites _default/hosts.toml; "" removes it."""
+        folder = self.certs / "_default"
+        folder.mkdir(parents=True, exist_ok=True)
+        if text:
+            (folder / "hosts.toml").write_text(text)
+        else:
+            shutil.rmtree(folder)
+
+    def let_relay_through(self, port=RELAY_PORT):
+        """What keeps _default away from the relay: a directory of its own."""
+        self._hosts(f"127.0.0.1_{port}_", f"http://127.0.0.1:{port}")
 
     def __enter__(self):
         self.pause.start()

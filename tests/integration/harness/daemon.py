@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """cri-resolved itself, in front of a Containerd (or any other CRI socket)."""
+import http.client
 import json
 import os
 import pathlib
 import re
 import signal
+import socket
 
 import grpc
 
 from .cri import Cri
-from .parts import ROOT, Process, accepts, dead_port, environment
+from .parts import ROOT, Process, accepts, dead_port, environment, wait_until
 
 REPORT = re.compile(r"(ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:)")
+
+COUNTERS = re.compile(r" info counters (.*)\n")
 
 
 def binary():
@@ -26,26 +30,56 @@ def toml(value):
     return json.dumps(str(value) if isinstance(value, pathlib.Path) else value)
 
 
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP to a Unix socket."""
+
+    def __init__(self, path, timeout_s=30):
+        super().__init__("localhost", timeout=timeout_s)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+def ask_unix(path, target, method="GET"):
+    """(status, document or None, headers)"""
+    connection = UnixConnection(path)
+    try:
+        connection.request(method, target)
+        answer = connection.getresponse()
+        text = answer.read()
+    finally:
+        connection.close()
+    return answer.status, json.loads(text) if text else None, answer.headers
+
+
 class Daemon:
     """upstreams: {"ghcr.io": url} or {"ghcr.io": {"server": url, "on_upstream_down": "stale", ...}}.
     Tables of the configuration can be given or changed as keywords: resolve={"timeout": "300ms"},
-    shim={...}, log={...}. backend: a Containerd, or the path of a CRI socket. Any host without an
-    entry leads to a port that refuses. Its end is checked: exit code 0 and no sanitizer's report."""
+    shim={...}, log={...}; mirrors={url: {"ca": ...}}: [mirror."url"]. backend: a Containerd, or the
+    path of a CRI socket. Any host without an entry leads to a port that refuses. Its end is checked:
+    exit code 0 and no sanitizer's report."""
 
-    def __init__(self, folder, backend, upstreams=None, name="cri-resolved", env=None, wait=True, **tables):
+    def __init__(self, folder, backend, upstreams=None, name="cri-resolved", env=None, wait=True, mirrors=None,
+                 **tables):
         self.folder, self.wait = folder, wait
         self.home = folder.sub(name)
         self.socket = self.home / "r.sock"
+        self.admin_socket = self.home / "a.sock"
         self.config = self.home / "cri-resolved.toml"
         self.backend = getattr(backend, "socket", backend)
         self.tables = {"shim": {"listen": f"unix://{self.socket}", "backend": f"unix://{self.backend}"}, "resolve": {}}
         if hasattr(backend, "certs"):
             self.tables["shim"]["certs_dir"] = str(backend.certs)
+        self.tables["admin"] = {"listen": f"unix://{self.admin_socket}"}
         for table, values in tables.items():
             self.tables.setdefault(table, {}).update(values)
         self.upstreams = {"default": {"server": f"http://127.0.0.1:{dead_port()}"}} if not hasattr(backend, "certs") else {}
         for host, entry in (upstreams or {}).items():
             self.upstreams[host] = dict(entry) if isinstance(entry, dict) else {"server": entry}
+        self.mirrors = dict(mirrors or {})
         self.write_config()
         self.process = Process(folder, self.home.name, [binary(), "--config", self.config], environment(
             ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "detect_leaks=1"),
@@ -59,8 +93,9 @@ class Daemon:
             parts = []
             for table, values in self.tables.items():
                 parts += [f"[{table}]", *(f"{key} = {toml(value)}" for key, value in values.items()), ""]
-            for host, values in self.upstreams.items():
-                parts += [f"[upstream.{json.dumps(host)}]", *(f"{key} = {toml(value)}" for key, value in values.items()), ""]
+            named = [("upstream", *entry) for entry in self.upstreams.items()]
+            for kind, name, values in named + [("mirror", *entry) for entry in self.mirrors.items()]:
+                parts += [f"[{kind}.{json.dumps(name)}]", *(f"{key} = {toml(value)}" for key, value in values.items()), ""]
             text = "\n".join(parts)
         self.config.write_text(text)
 
@@ -116,5 +151,29 @@ class Daemon:
         """SIGHUP after write_config()."""
         self.process.signal(signal.SIGHUP)
 
+    def counters(self):
+        """SIGUSR1: all counters by name, as its line in the log tells them."""
+        before = len(COUNTERS.findall(self.log()))
+        self.process.signal(signal.SIGUSR1)
+        wait_until(lambda: len(COUNTERS.findall(self.log())) > before, "the line of counters")
+        pairs = COUNTERS.findall(self.log())[-1].split()
+        return {name: int(value) for name, value in (pair.split("=") for pair in pairs)}
+
+    def admin(self, path, method="GET"):
+        """One request to the admin socket: (status, document, headers)."""
+        return ask_unix(self.admin_socket, path, method)
+
     def log(self):
         return self.process.log()
+
+    def lines(self, pattern):
+        """The lines of its log in which the pattern is found."""
+        return [line for line in self.log().splitlines() if re.search(pattern, line)]
+
+    def wait_line(self, pattern, count=1, timeout_s=30.0):
+        """The matching lines, as soon as there are so many."""
+        def found():
+            lines = self.lines(pattern)
+            assert len(lines) >= count or self.process.running(), f"it ended without {pattern!r} in its log"
+            return len(lines) >= count and lines
+        return wait_until(found, f"{count} lines like {pattern!r} in the log", timeout_s)

@@ -22,6 +22,15 @@ def run(*command):
     return done.stdout
 
 
+def self_signed(folder, name="tester"):
+    """A certificate for 127.0.0.1 that nobody but itself vouches for: (certificate, key), files in PEM."""
+    home = folder.sub("certificate")
+    files = str(home / "cert.pem"), str(home / "key.pem")
+    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+        "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1", "-out", files[0], "-keyout", files[1])
+    return files
+
+
 class Images:
     """Builds and pushes images. The container of push(..., marker="v1") prints "v1" and ends."""
 
@@ -43,18 +52,20 @@ class Images:
         run("umoci", "config", "--image", f"{self.layout}:base", "--config.cmd", "sleep", "--config.cmd", "100000",
             "--config.env", "PATH=/bin")
 
-    def build(self, marker):
-        """An image of the layout, with a layer of its own that holds the marker; its tag there."""
+    def build(self, marker, created=None):
+        """An image of the layout, with a layer of its own that holds the marker; its tag there. created:
+        its date, as "2026-11-20T10:00:00Z"."""
         self.count += 1
         tag, note = f"image-{self.count}", self.home / "marker"
         note.write_text(marker + "\n")
         run("umoci", "tag", "--image", f"{self.layout}:base", tag)
         run("umoci", "insert", "--image", f"{self.layout}:{tag}", note, "/marker")
         run("umoci", "config", "--image", f"{self.layout}:{tag}", "--clear=config.cmd",
-            "--config.cmd", "cat", "--config.cmd", "/marker")
+            "--config.cmd", "cat", "--config.cmd", "/marker", *(["--created", created] if created else []))
         return tag
 
-    def _copy(self, layout_tag, registry, repo, tag):
+    def copy(self, layout_tag, registry, repo, tag):
+        """Pushes what build() made; the digest of its manifest."""
         access = []
         if registry.users:
             (user, word), *_ = registry.users.items()
@@ -63,13 +74,13 @@ class Images:
             f"oci:{self.layout}:{layout_tag}", f"docker://{registry.host}/{repo}:{tag}")
         return registry.digest(repo, tag)
 
-    def push(self, registry, repo, tag, marker):
+    def push(self, registry, repo, tag, marker, created=None):
         """Builds an image for the marker and pushes it; the digest of its manifest."""
-        return self._copy(self.build(marker), registry, repo, tag)
+        return self.copy(self.build(marker, created), registry, repo, tag)
 
     def push_pause(self, registry, repo="pause", tag="3.9"):
         """The sandbox image; its digest."""
-        return self._copy("base", registry, repo, tag)
+        return self.copy("base", registry, repo, tag)
 
     def push_index(self, registry, repo, tag, markers):
         """A multi-architecture image. markers={"amd64": "a", "arm64": "b"}; the index's digest.
@@ -78,7 +89,7 @@ class Images:
         for architecture, marker in markers.items():
             layout_tag = self.build(marker)
             run("umoci", "config", "--image", f"{self.layout}:{layout_tag}", "--architecture", architecture)
-            digest = self._copy(layout_tag, registry, repo, f"{tag}-{architecture}")
+            digest = self.copy(layout_tag, registry, repo, f"{tag}-{architecture}")
             body, media_type = registry.manifest(repo, digest)
             assert media_type == MANIFEST and digest == "sha256:" + hashlib.sha256(body).hexdigest()
             entries.append({"mediaType": MANIFEST, "digest": digest, "size": len(body),

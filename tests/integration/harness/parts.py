@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all parts stand on: a folder that is swept, processes that end, lines that can be cut."""
+import contextlib
 import ctypes
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -37,11 +39,17 @@ def wait_until(condition, what, timeout_s=30.0, interval_s=0.02):
         time.sleep(interval_s)
 
 
+_ports = random.Random(os.getpid()).sample(range(10000, 20000), 10000)  # none that the kernel would choose for somebody
+
+
 def free_port():
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody has, and that this process has not handed out before."""
+    while True:
+        port = _ports.pop()
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 _dead = []
@@ -79,6 +87,33 @@ def environment(**more):
                no_proxy=near)
     env.update({name: str(value) for name, value in more.items()})
     return env
+
+
+class BlackHole:
+    """A port that answers nothing, not even a connection: to whoever connects, the packets are lost.
+    (Its queue of connections is full, so the kernel drops what asks for another one.)"""
+
+    def __init__(self):
+        self.listener = socket.socket()
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(0)
+        self.port = self.listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.fill = []
+
+    def __enter__(self):
+        while True:
+            probe = socket.socket()
+            self.fill.append(probe)
+            probe.settimeout(0.2)
+            try:
+                probe.connect(("127.0.0.1", self.port))
+            except TimeoutError:
+                return self
+
+    def __exit__(self, *_):
+        for part in (*self.fill, self.listener):
+            part.close()
 
 
 class Folder:

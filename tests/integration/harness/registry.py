@@ -18,9 +18,10 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 ACCEPT = ", ".join((MANIFEST, INDEX, "application/vnd.docker.distribution.manifest.v2+json",
                     "application/vnd.docker.distribution.manifest.list.v2+json", "*/*"))
-LINE = re.compile(r'^(?P<peer>\S+) - \S* ?\[[^]]*\] "(?P<method>[A-Z]+) (?P<path>\S+) HTTP/[\d.]+" (?P<status>\d+)')
+LINE = re.compile(r'^(?P<peer>\S+) - \S* ?\[[^]]*\] "(?P<method>[A-Z]+) (?P<path>\S+) HTTP/[\d.]+" (?P<status>\d+)'
+                  r' \d+ "[^"]*" "(?P<agent>[^"]*)"')
 
-Request = collections.namedtuple("Request", "method path status")
+Request = collections.namedtuple("Request", "method path status agent")
 
 
 class Registry:
@@ -69,17 +70,23 @@ class Registry:
         self.process.kill()  # it keeps no state that a clean end would save
 
     def requests(self):
-        """Everything it was asked so far, as (method, path, status). The line of a HEAD is written
-        before its answer leaves."""
+        """Everything it was asked so far, as (method, path, status, agent). The line of a HEAD is
+        written before its answer leaves, that of a GET when all of it has left."""
         found = (LINE.match(line) for line in self.process.log().splitlines())
-        return [Request(m["method"], m["path"].partition("?")[0], int(m["status"])) for m in found if m]
+        return [Request(m["method"], m["path"].partition("?")[0], int(m["status"]), m["agent"]) for m in found if m]
 
-    def count(self, method, repo, reference=None, kind="manifests"):
+    def count(self, method, repo, reference=None, kind="manifests", agent=""):
         """How many requests of this method came for a repository's manifests (or kind="blobs"),
-        for one tag or digest if given. Refused ones (401) are counted too."""
+        for one tag or digest if given, and by programs of which name. Refused ones (401) are
+        counted too."""
         start = f"/v2/{repo}/{kind}/"
         return sum(1 for r in self.requests() if r.method == method and r.path.startswith(start)
-                   and (reference is None or r.path == start + reference))
+                   and r.agent.startswith(agent) and (reference is None or r.path == start + reference))
+
+    def has_stored(self, repo, blob):
+        """Whether a pull-through cache has the blob for good: it stores what it serves afterwards."""
+        return (self.home / f"data/docker/registry/v2/repositories/{repo}/_layers/sha256" /
+                blob.partition(":")[2] / "link").exists()
 
     def call(self, method, path, body=None, **headers):
         """One HTTP request of our own: (status, headers, body)."""
@@ -109,6 +116,17 @@ class Registry:
         status, headers, text = self.call("PUT", f"/v2/{repo}/manifests/{reference}", body, Content_Type=media_type)
         assert status == 201, (status, text)
         return headers["Docker-Content-Digest"]
+
+    def put_blob(self, repo, body):
+        """Stores a blob; its digest."""
+        digest = "sha256:" + hashlib.sha256(body).hexdigest()
+        status, headers, text = self.call("POST", f"/v2/{repo}/blobs/uploads/")
+        assert status == 202, (status, text)
+        place = headers["Location"].removeprefix(self.url)
+        status, _, text = self.call("PUT", f"{place}{'&' if '?' in place else '?'}digest={digest}", body,
+                                    Content_Type="application/octet-stream")
+        assert status == 201, (status, text)
+        return digest
 
     def put_tag(self, repo, tag, reference):
         """Moves a tag to what another tag or a digest of the same repository names; the digest."""

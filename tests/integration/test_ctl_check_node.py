@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`check` on the rest of a node: kubelet, crictl, our configuration, sockets and files, the content
+store, clocks; and how the verb speaks."""
+import datetime
+import email.utils
+import http.server
+import os
+import pathlib
+import re
+import threading
+import unittest
+
+import grpc
+
+from tests.integration.check_parts import Checker, places, texts
+from tests.integration.harness import Containerd, Content, Cri, Daemon, Folder, Registry, dead_port
+from tests.integration.harness.wire import decode, encode
+
+CONTAINERDS = ("1.7",)
+IMAGE = "ghcr.io/team/app:v1"
+
+
+class Case(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = cls.enterClassContext(Folder())
+        cls.upstream = cls.enterClassContext(Registry(cls.folder, name="upstream"))
+        cls.content = Content("v1")
+        cls.content.push(cls.upstream, "team/app", "v1")
+        cls.containerd = cls.enterClassContext(Containerd(cls.folder, upstreams={"ghcr.io": cls.upstream.url}))
+
+    def daemon(self, **more):
+        daemon = self.enterContext(Daemon(self.folder, self.containerd, {"ghcr.io": self.upstream.url}, **more))
+        self.checker = Checker(self.folder, self.containerd, config=daemon.config)
+        self.checker.services["kubelet"] = lambda verb: None
+        return daemon
+
+    def find_one(self, identifier, *arguments):
+        found = self.checker.find(identifier, *arguments)
+        self.assertEqual(len(found), 1, found)
+        return found[0]
+
+
+class Asking(Case):
+    """Who asks us."""
+
+    def test_kubelets_endpoint_leads_nowhere(self):
+        daemon = self.daemon()
+        self.checker.services["cri-resolved"] = lambda verb: daemon.start()
+        self.checker.kubelet.write_text(f"kind: KubeletConfiguration\nimageServiceEndpoint: unix://{daemon.socket}\n")
+        self.assertEqual(self.checker.findings("kubelet"), [])
+        daemon.stop()
+        finding = self.find_one("kubelet-socket-missing", "kubelet")
+        self.assertEqual(finding["severity"], "error")
+        self.assertEqual(places(finding), [f"{self.checker.kubelet}:2", str(daemon.socket)])
+        self.assertEqual(texts(finding)[1], "No such file or directory")
+        self.checker.apply(finding)
+        with Cri(daemon.socket) as cri:
+            self.assertEqual(cri.pull(IMAGE), self.content.id)
+        self.assertEqual(self.checker.findings("kubelet"), [])
+
+    def test_kubelets_flags_are_above_its_file(self):
+        daemon = self.daemon()
+        flags = self.checker.home / "flags.env"
+        flags.write_text(f'# --image-service-endpoint=unix:///no\nARGS="--v=2 --image-service-endpoint=unix://{daemon.socket}"\n')
+        self.checker.kubelet.write_text("kind: KubeletConfiguration\nimageServiceEndpoint: unix:///elsewhere.sock\n")
+        self.assertEqual(self.checker.findings("kubelet", "--kubelet-flags", flags), [])
+        self.find_one("kubelet-not-pointed-here", "kubelet")
+
+    def test_crictl(self):
+        daemon = self.daemon()
+        finding = self.find_one("crictl-without-image-endpoint", "crictl")
+        self.assertEqual((finding["severity"], places(finding)), ("hint", [str(self.checker.crictl)]))
+        self.checker.apply(finding)
+        self.assertEqual(self.checker.findings("crictl"), [])
+        self.assertEqual(self.checker.crictl.read_text(), f"runtime-endpoint: unix://{self.containerd.socket}\n"
+                                                          f"image-endpoint: unix://{daemon.socket}\n")
+        self.checker.crictl.write_text(f"timeout: 10\nimage-endpoint: unix://{self.containerd.socket}\n")
+        finding = self.find_one("crictl-without-image-endpoint", "crictl")
+        self.assertEqual(places(finding), [f"{self.checker.crictl}:2"])
+        self.checker.apply(finding)
+        self.assertEqual(self.checker.findings("crictl"), [])
+
+
+class Ours(Case):
+    """Our configuration, and who may read and write what."""
+
+    def test_a_configuration_that_is_refused(self):
+        daemon = self.daemon()
+        daemon.config.write_text(daemon.config.read_text() + '\n[upstream."a.io"]\nmirors = []\n')
+        finding = self.find_one("configuration-invalid", "configuration")
+        self.assertEqual((finding["severity"], places(finding)), ("error", [str(daemon.config)]))
+        self.assertRegex(texts(finding)[0], rf'^{daemon.config}:\d+: .*mirors')
+
+    def test_a_file_with_credentials_that_others_may_read(self):
+        daemon = self.daemon()
+        secret = self.checker.home / "harbor.credentials"
+        secret.write_text("robot:not-to-be-shown\n")
+        secret.chmod(0o644)
+        text = daemon.config.read_text().replace(
+            '[upstream."ghcr.io"]', f'[mirror."http://127.0.0.1:1"]\ncredentials = "{secret}"\n\n'
+            '[upstream."ghcr.io"]\nmirrors = ["http://127.0.0.1:1"]')
+        daemon.config.write_text(text)
+        self.assertNotIn("not-to-be-shown", self.checker.run("configuration").stdout)
+        finding = self.find_one("credential-file-mode", "configuration")
+        line = text.splitlines().index(f'credentials = "{secret}"') + 1
+        self.assertEqual((places(finding), texts(finding)), (
+            [str(secret), f"{daemon.config}:{line}"], ["mode 0644", "where it is named"]))
+        self.find_one("configuration-invalid", "configuration")
+        self.checker.apply(finding)
+        self.assertEqual(self.checker.findings("configuration"), [])
+
+    def test_a_socket_that_everybody_may_write_to(self):
+        daemon = self.daemon()
+        self.assertEqual(self.checker.findings("configuration"), [])
+        os.chmod(daemon.socket, 0o666)
+        finding = self.find_one("socket-mode", "configuration")
+        self.assertEqual((places(finding), texts(finding)), ([str(daemon.socket)], ["mode 0666"]))
+        self.checker.apply(finding)
+        self.assertEqual(self.checker.findings("configuration"), [])
+
+
+class Busy(Case):
+    def test_an_upstream_that_is_pulled_a_lot(self):
+        """A new upstream that needs a cache: 20 images of it have been fetched, and there is no mirror."""
+        admin = self.folder.sub("admin") / "admin.sock"
+        daemon = self.daemon(admin={"listen": f"unix://{admin}"})
+        with Cri(daemon.socket) as cri:
+            for number in range(20):
+                self.assertEqual(self.checker.find("busy-upstream-without-entry", "configuration"), [])
+                Content(f"busy {number}").push(self.upstream, "team/busy", f"v{number}")
+                cri.pull(f"ghcr.io/team/busy:v{number}")
+        finding = self.find_one("busy-upstream-without-entry", "configuration")
+        self.assertEqual((finding["severity"], places(finding)), ("hint", ["cri-resolvectl status"]))
+        self.assertRegex(texts(finding)[0], "^ghcr.io: 20 pulls, for 20 of which there was something to fetch$")
+        cache = self.enterContext(Registry(self.folder, name="cache", proxy=self.upstream.url))
+        daemon.upstreams["ghcr.io"] = {"server": self.upstream.url, "mirrors": [cache.url]}
+        daemon.write_config()
+        daemon.restart()
+        self.assertEqual(self.checker.findings("configuration"), [])
+        image = Content("through the cache")
+        image.push(self.upstream, "team/busy", "new")
+        with Cri(daemon.socket) as cri:
+            self.assertEqual(cri.pull("ghcr.io/team/busy:new"), image.id)
+        daemon.wait_line(r"pull .*source=relay .*" + re.escape(cache.url))
+
+
+class Store(Case):
+    def leave_ingest(self, body):
+        """A whole download with wrong bytes, as a killed containerd leaves it: under a lease, and old."""
+        digest = self.content.layers[0]
+        self.containerd.call("/containerd.services.leases.v1.Leases/Create", encode([(1, "left")]))
+        ref = f"layer-{digest}"
+        channel = grpc.insecure_channel(f"unix://{self.containerd.socket}")
+        write = channel.stream_stream("/containerd.services.content.v1.Content/Write", request_serializer=None,
+                                      response_deserializer=None)
+        request = encode([(1, 1), (2, ref), (3, len(body)), (4, digest), (6, body)])
+        metadata = [("containerd-namespace", "k8s.io"), ("containerd-lease", "left")]
+        list(write(iter([request]), timeout=20, metadata=metadata))
+        channel.close()
+        return ref
+
+    def age(self):
+        """Makes all ingests as old as they would be after some time."""
+        for path in self.containerd.home.glob("root/io.containerd.content.v1.content/ingest/*/data"):
+            path.with_name("updatedat").write_text("2024-01-01T00:00:00Z")
+            os.utime(path, (1_700_000_000, 1_700_000_000))
+
+    def ingests(self):
+        found = self.containerd.call("/containerd.services.content.v1.Content/ListStatuses")
+        return [decode(one).text(3) for one in found.get(1, [])]
+
+    def test_a_poisoned_ingest(self):
+        self.checker = Checker(self.folder, self.containerd)
+        body = self.content.blobs[self.content.layers[0]]
+        ref = self.leave_ingest(bytes(len(body)))
+        self.assertEqual(self.ingests(), [ref])
+        with Cri(self.containerd.socket) as cri:
+            with self.assertRaises(grpc.RpcError) as caught:
+                cri.pull(IMAGE)
+            self.assertIn("unexpected commit digest", caught.exception.details())
+            self.assertEqual(self.ingests(), [ref])
+            self.age()
+            finding = self.find_one("poisoned-ingest", "store")
+            self.assertEqual((finding["severity"], places(finding)), ("error", [ref]))
+            self.assertRegex(texts(finding)[0], rf"^{len(body)} of {len(body)} bytes, not written to for \d+ s$")
+            done = self.checker.run("store", "--fix")
+            self.assertEqual((done.returncode, done.stdout), (64, ""))
+            self.assertIn("without a terminal say --yes", done.stderr)
+            done = self.checker.run("store", "--fix", "--yes")
+            self.assertEqual((done.returncode, done.stdout), (0, "0 errors, 0 warnings, 0 hints\n"))
+            self.assertEqual(done.stderr, f"cri-resolvectl check: cleared {ref}\n")
+            self.assertEqual(self.ingests(), [])
+            self.assertEqual(cri.pull(IMAGE), self.content.id)
+
+
+class Late(http.server.BaseHTTPRequestHandler):
+    """A registry whose clock is an hour behind."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Docker-Distribution-Api-Version", "registry/2.0")
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def date_time_string(self, timestamp=None):
+        now = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=1)
+        return email.utils.format_datetime(now, usegmt=True)
+
+    def log_message(self, *_):
+        pass
+
+
+class Network(Case):
+    def test_a_clock_that_differs(self):
+        late = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Late)
+        self.addCleanup(late.server_close)
+        self.addCleanup(late.shutdown)
+        threading.Thread(target=late.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{late.server_address[1]}"
+        daemon = self.daemon()
+        daemon.upstreams["late.io"] = {"server": url}
+        daemon.write_config()
+        finding = self.find_one("clock-skew", "network")
+        self.assertEqual(places(finding), [url])
+        self.assertRegex(texts(finding)[0], r"^its clock is 3(599|60\d) s behind this machine's$")
+
+    def test_an_upstream_that_does_not_answer(self):
+        daemon = self.daemon()
+        url = f"http://127.0.0.1:{dead_port()}"
+        daemon.upstreams["gone.io"] = {"server": url}
+        daemon.write_config()
+        finding = self.find_one("upstream-unreachable", "network")
+        self.assertEqual((places(finding), texts(finding)), (
+            [f"GET {url}/v2/"], [f"gone.io: cannot connect to {url}: Connection refused"]))
+
+
+class InEffect(Case):
+    def test_a_file_that_containerd_has_not_read(self):
+        config = self.containerd.home / "config.toml"
+        before = config.read_text()
+        self.addCleanup(config.write_text, before)
+        config.write_text(before.replace(f'config_path = "{self.containerd.certs}"', f'config_path = "{self.containerd.home}"'))
+        self.checker = Checker(self.folder, self.containerd)
+        finding = self.find_one("containerd-runs-another-configuration", "containerd")
+        line = config.read_text().splitlines().index(f'config_path = "{self.containerd.home}"') + 1
+        self.assertEqual(places(finding), ["crictl info", f"{config}:{line}"])
+        self.checker.apply(finding)
+        self.assertEqual(self.checker.find("containerd-runs-another-configuration", "containerd"), [])
+
+
+class Speaking(Case):
+    def test_arguments(self):
+        self.checker = Checker(self.folder, self.containerd)
+        done = self.checker.run("kublet")
+        self.assertEqual((done.returncode, done.stdout), (64, ""))
+        self.assertIn('"kublet" cannot be checked; there are containerd, kubelet, crictl, configuration, mirrors, store '
+                      "and network", done.stderr)
+
+        done = self.checker.run("store", "--containerd", "c.sock")
+        self.assertEqual((done.returncode, done.stdout), (64, ""))
+        self.assertIn("--containerd c.sock: allowed: unix:///path", done.stderr)
+
+    def test_files_that_were_asked_for_and_are_not_there(self):
+        self.checker = Checker(self.folder, self.containerd)
+        done = self.checker.run("containerd", "--containerd-config", "/nowhere/config.toml")
+        self.assertEqual((done.returncode, done.stdout), (78, ""))
+        self.assertIn("/nowhere/config.toml: No such file or directory", done.stderr)
+
+    def test_a_containerd_that_does_not_run(self):
+        self.checker = Checker(self.folder)
+        config = self.checker.home / "containerd.toml"
+        config.write_text("version = 2\n")
+        done = self.checker.run("containerd", "--containerd-config", config)
+        self.assertEqual((done.returncode, done.stdout), (0, "0 errors, 0 warnings, 0 hints\n"))
+        self.assertRegex(done.stderr, "containerd does not answer at unix://.*nobody.sock: .*No such file")
+
+    def test_for_people_at_80_columns(self):
+        self.checker = Checker(self.folder, self.containerd)
+        done = self.checker.run("containerd", "crictl")
+        self.assertEqual(done.returncode, 1)
+        self.assertNotIn("\033", done.stdout)
+        words = [line for line in done.stdout.splitlines() if not re.match(r"^ +\S*$", line)]
+        self.assertLessEqual(max(len(line) for line in words if "/" not in line), 80)
+        self.assertEqual([line for line in done.stdout.splitlines() if line != line.rstrip()], [])
+        self.assertIn("\nwarning: wildcard-mirror\n  a wildcard sends every registry to one mirror\n",
+                      "\n" + done.stdout)
+        self.assertTrue(done.stdout.endswith("\n0 errors, 1 warning, 1 hint\n"), done.stdout)
+        self.assertTrue(pathlib.Path("docs/findings/wildcard-mirror.md").exists())
+
+
+if __name__ == "__main__":
+    unittest.main()
