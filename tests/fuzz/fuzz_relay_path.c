@@ -25,7 +25,7 @@ static void check_path(const char *path, const char *name)
         assert(strcmp(whole, path) == 0);
 }
 
-static void check_name(const char *reference, const char *handler)
+static void check_name(const char *reference)
 {
         static const char digest[] =
                 "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -34,7 +34,7 @@ static void check_name(const char *reference, const char *handler)
         cleanup_ref struct ref r = {0};
         cleanup_free char *name = NULL;
         if (ref_parse(reference, strlen(reference), &r, &e) < 0 ||
-                place_name(r.host, r.repository, handler, 7780, &name, &e) < 0)
+                place_name(r.host, r.repository, 7780, &name, &e) < 0)
                 return;
         cleanup_free char *image = place_image(name, digest, 7780);
         assert(place_is_ours(image));
@@ -55,8 +55,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 return 0;
         *line_end = '\0';
         check_path(line_end + 1, text);
-        check_name(text, "");
-        check_name(text, line_end + 1);
+        check_name(text);
+        check_name(line_end + 1);
         place_is_ours(text);
         return 0;
 }
