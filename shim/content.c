@@ -21,14 +21,6 @@ static int ask_info(
                 containerd, CONTENT_SERVICE "Info", &request.base, CALL_TIMEOUT_MS, answer, e);
 }
 
-int content_present(struct rpc *containerd, const char *digest, bool *present, struct err *e)
-{
-        cleanup_rpc_answer struct rpc_answer answer = {0};
-        int r = ask_info(containerd, digest, &answer, e);
-        *present = r == 0;
-        return r < 0 && e->code == ERR_NOT_FOUND ? 0 : r;
-}
-
 static const char *label_of(const Containerd__ContentInfo *info, const char *key)
 {
         for (size_t i = 0; i < info->n_labels; i++)

@@ -8,14 +8,8 @@
 #ifndef CRI_RESOLVED_CONTENT_H
 #define CRI_RESOLVED_CONTENT_H
 
-#include <stdbool.h>
-
 #include "base/err.h"
 #include "shim/rpc.h"
-
-/* Is the content there, whole? An ingest is not content yet. */
-int content_present(
-        struct rpc *containerd, const char *digest, bool *present, struct err *e) ERR_MUST_CHECK;
 
 /* A repository at a host: "ghcr.io", "a/b" */
 struct content_source {
