@@ -37,27 +37,6 @@ static void collect(const struct pin *p, struct pin_questions *q)
         q->count = kept;
 }
 
-static int prepare(struct pin *p, struct credential_source *source)
-{
-        const char *host = NULL;
-        for (size_t i = 0; i < p->questions.count; i++) {
-                struct resolve_answer *a = &p->questions.answers[i];
-                a->err = (struct err){0};
-                if (ref_parse(a->given, strlen(a->given), &a->ref, &a->err) < 0)
-                        continue;
-                if (host != NULL && strcmp(host, a->ref.host) != 0 &&
-                        credential_source_is_single(source))
-                        return cli_usage(p->cli,
-                                "--credentials -: one password is not shown to several registries "
-                                "(%s, %s)",
-                                host, a->ref.host);
-                host = a->ref.host;
-                if (credential_source_get(source, &a->ref, &a->credentials, &a->err) == 0)
-                        a->err = (struct err){0};
-        }
-        return CLI_OK;
-}
-
 static void ask(void *arg, size_t i)
 {
         const struct work *w = arg;
@@ -85,7 +64,7 @@ int pin_ask(struct pin *p)
                         cli_value(p->cli, "credentials"), p->cli->cancel, &source, &e) < 0)
                 return cli_fail(p->cli, &e);
         collect(p, &p->questions);
-        int code = prepare(p, source);
+        int code = resolve_prepare(p->cli, p->questions.answers, p->questions.count, source);
         if (code != CLI_OK)
                 return code;
         w.resolver = resolver_new();

@@ -130,18 +130,18 @@ static void ask(void *arg, size_t i)
 
 /* ---- all of them ---- */
 
-static int prepare(struct work *w, struct credential_source *source)
+int resolve_prepare(const struct cli *cli, struct resolve_answer *answers, size_t count,
+        struct credential_source *source)
 {
         const char *host = NULL;
-        for (size_t i = 0; i < w->count; i++) {
-                struct resolve_answer *a = &w->answers[i];
-                a->given = w->cli->arguments[i];
+        for (size_t i = 0; i < count; i++) {
+                struct resolve_answer *a = &answers[i];
+                a->err = (struct err){0};
                 if (ref_parse(a->given, strlen(a->given), &a->ref, &a->err) < 0)
                         continue;
-                a->err = (struct err){0};
                 if (host != NULL && strcmp(host, a->ref.host) != 0 &&
                         credential_source_is_single(source))
-                        return cli_usage(w->cli,
+                        return cli_usage(cli,
                                 "--credentials -: one password is not shown to several registries "
                                 "(%s, %s)",
                                 host, a->ref.host);
@@ -195,7 +195,9 @@ static int report(const struct work *w)
 
 static int run_with(struct work *w, struct credential_source *source)
 {
-        int code = prepare(w, source);
+        for (size_t i = 0; i < w->count; i++)
+                w->answers[i].given = w->cli->arguments[i];
+        int code = resolve_prepare(w->cli, w->answers, w->count, source);
         if (code != CLI_OK)
                 return code;
         w->resolver = resolver_new();

@@ -44,6 +44,11 @@ struct resolve_answer {
 };
 void resolve_answer_fini(struct resolve_answer *a);
 
+/* Reads what was given and finds its credentials; what is wrong with one answer stands in its err.
+ * CLI_OK, or CLI_USAGE when one password would be shown to several registries. */
+int resolve_prepare(const struct cli *cli, struct resolve_answer *answers, size_t count,
+        struct credential_source *source);
+
 /* Some messages of resolve() begin with the reference, which is said anyhow: it is cut off. */
 void resolve_cut_reference(const struct ref *r, struct err *e);
 /* Sets state and behind_s of each mirror that answered. Pure. */
