@@ -125,9 +125,12 @@ class Puller:
         self.store = grpc.insecure_channel(f"unix://{job['containerd']}", OPTIONS)
 
     def take(self):
+        """False: none is left now. Whoever has one may still give it back."""
         with self.lock:
+            if self.left == 0:
+                return False
             self.left -= 1
-            return self.left >= 0
+            return True
 
     def give_back(self):
         with self.lock:

@@ -12,6 +12,7 @@ from tests.fake.stale_proxy import StaleProxy
 from tests.fake.unordered_store import UnorderedStore
 from tests.integration.harness import Containerd, Daemon, Folder, Registry
 from tests.integration.history_run import HOST, IMAGE, PULLERS, Run
+from tests.integration.history_worker import Puller
 
 TIMEOUT_S = 900
 PULLS = 2000 if os.environ.get("CRI_RESOLVED_FULL") == "1" else 250
@@ -41,6 +42,15 @@ class History(unittest.TestCase):
         self.assertGreaterEqual(run.answered(), PULLS // PULLERS * PULLERS)
         self.assertGreater(run.shared(), 0, "no two pulls ever shared a HEAD")
         self.assertEqual([why for why in failed if not ALLOWED.match(why)], [])
+
+    def test_a_pull_that_failed_last_is_made_up_for(self):
+        """However many threads have gone since nothing was left: so many answers are what a run waits for."""
+        puller = Puller({"pulls": 1, "containerd": self.containerd.socket})
+        self.assertTrue(puller.take())
+        for _ in range(3):
+            self.assertFalse(puller.take())
+        puller.give_back()
+        self.assertTrue(puller.take(), "the pull that was given back is lost")
 
     def test_a_cached_resolve_is_noticed(self):
         with StaleProxy(self.registry.url, keep_s=1.0) as proxy:
