@@ -63,20 +63,29 @@ __attribute__((unused)) static char *stage_text(const struct stage *s, const cha
         return mem_strdup(buf_str(&out));
 }
 
-__attribute__((unused)) static void stage_open(struct stage *s)
+/* Each program plays on one stage; these two are for cmocka_run_group_tests. */
+static struct stage stage;
+
+__attribute__((unused)) static int stage_open(void **state)
 {
+        (void)state;
+        struct stage *s = &stage;
         fake_start(&s->home, NULL);
         fake_start(&s->other, NULL);
         fake_manifest(&s->home, "team/app/v1", MANIFEST, s->digest);
         fake_manifest(&s->other, "team/app/v1", MANIFEST, s->digest);
         fake_blob(&s->home, BLOB, s->blob);
         fake_blob(&s->other, BLOB, s->blob);
+        return 0;
 }
 
-__attribute__((unused)) static void stage_close(struct stage *s)
+__attribute__((unused)) static int stage_close(void **state)
 {
+        (void)state;
+        struct stage *s = &stage;
         fake_stop(&s->home);
         fake_stop(&s->other);
+        return 0;
 }
 
 __attribute__((unused)) static void stage_set(

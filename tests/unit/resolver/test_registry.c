@@ -8,8 +8,6 @@
 
 #include "tests/unit/resolver/scene.h"
 
-static struct stage stage;
-
 #define HEAD    "HEAD /v2/team/app/manifests/v1 -\n"
 #define GET     "GET /v2/team/app/manifests/v1 -\n"
 #define MANY(n) "$HOME redirects more than " n " times"
@@ -361,20 +359,6 @@ static void cancelled_before_it_begins(void **state)
         registry_free(stage.registry);
 }
 
-static int open_stage(void **state)
-{
-        (void)state;
-        stage_open(&stage);
-        return 0;
-}
-
-static int close_stage(void **state)
-{
-        (void)state;
-        stage_close(&stage);
-        return 0;
-}
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -386,5 +370,5 @@ int main(void)
                 cmocka_unit_test(cancel_wakes_a_pause),
                 cmocka_unit_test(cancelled_before_it_begins),
         };
-        return cmocka_run_group_tests(tests, open_stage, close_stage);
+        return cmocka_run_group_tests(tests, stage_open, stage_close);
 }

@@ -8,8 +8,6 @@
 
 #include "tests/unit/resolver/scene.h"
 
-static struct stage stage;
-
 #define PATH    "/v2/team/app/manifests/v1"
 #define ASK     "HEAD " PATH
 #define NOBODY  ASK " -\n"
@@ -548,20 +546,6 @@ static void keys_tell_credentials_apart(void **state)
         assert_true(credentials_present(&all[1]));
 }
 
-static int open_stage(void **state)
-{
-        (void)state;
-        stage_open(&stage);
-        return 0;
-}
-
-static int close_stage(void **state)
-{
-        (void)state;
-        stage_close(&stage);
-        return 0;
-}
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -576,5 +560,5 @@ int main(void)
                 cmocka_unit_test(a_long_identity_token_is_sent_whole),
                 cmocka_unit_test(keys_tell_credentials_apart),
         };
-        return cmocka_run_group_tests(tests, open_stage, close_stage);
+        return cmocka_run_group_tests(tests, stage_open, stage_close);
 }

@@ -9,8 +9,6 @@
 #include "tests/unit/resolver/raw.h"
 #include "tests/unit/resolver/scene.h"
 
-static struct stage stage;
-
 #define PATH          "/v2/team/app/blobs/$BLOB"
 #define GET           "GET " PATH
 #define NOBODY        GET " -\n"
@@ -534,20 +532,6 @@ static void a_token_server_that_takes_too_long_to_connect(void **state)
         close(deaf.listener);
 }
 
-static int open_stage(void **state)
-{
-        (void)state;
-        stage_open(&stage);
-        return 0;
-}
-
-static int close_stage(void **state)
-{
-        (void)state;
-        stage_close(&stage);
-        return 0;
-}
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -561,5 +545,5 @@ int main(void)
                 cmocka_unit_test(a_token_server_that_died),
                 cmocka_unit_test(a_token_server_that_takes_too_long_to_connect),
         };
-        return cmocka_run_group_tests(tests, open_stage, close_stage);
+        return cmocka_run_group_tests(tests, stage_open, stage_close);
 }

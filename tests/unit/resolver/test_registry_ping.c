@@ -8,8 +8,6 @@
 
 #include "tests/unit/resolver/scene.h"
 
-static struct stage stage;
-
 static void pings(void **state)
 {
         (void)state;
@@ -44,22 +42,8 @@ static void pings(void **state)
         }
 }
 
-static int open_stage(void **state)
-{
-        (void)state;
-        stage_open(&stage);
-        return 0;
-}
-
-static int close_stage(void **state)
-{
-        (void)state;
-        stage_close(&stage);
-        return 0;
-}
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {cmocka_unit_test(pings)};
-        return cmocka_run_group_tests(tests, open_stage, close_stage);
+        return cmocka_run_group_tests(tests, stage_open, stage_close);
 }
