@@ -34,7 +34,8 @@ static void upstream_init(
                 .on_upstream_down = parent->on_upstream_down,
                 .max_stale_s = parent->max_stale_s,
                 .degraded_without_authorisation = parent->degraded_without_authorisation,
-                .relay = parent->relay};
+                .relay = parent->relay,
+                .enforce = parent->enforce};
         for (size_t i = 0; i < parent->mirror_count; i++)
                 strings_add((struct strings *)&u->mirrors, parent->mirrors[i]);
 }
@@ -50,6 +51,24 @@ static bool names_trust(const json_t *values)
         return false;
 }
 
+/* What would enforce nothing is a mistake: somebody relies on it. */
+static int check_enforce(struct load *l, const struct config_upstream *u, const char *table,
+        int table_line, const json_t *lines)
+{
+        if (u->enforce == ENFORCE_OFF)
+                return 0;
+        if (!l->config->nri_enabled)
+                return load_reject(l, toml_line(lines, "enforce"), table, "enforce",
+                        "\"refuse\" needs [nri] enabled = true");
+        int line = toml_line(lines, "mode");
+        if (u->mode == UPSTREAM_PASSTHROUGH)
+                return load_reject(l, line > 0 ? line : table_line, table, "mode",
+                        "nothing is verified with \"passthrough\": enforce = \"refuse\" would "
+                        "refuse "
+                        "all that is pulled");
+        return 0;
+}
+
 static int load_upstream(struct load *l, struct config_upstream *u, const char *host,
         const json_t *values, const json_t *lines)
 {
@@ -59,7 +78,9 @@ static int load_upstream(struct load *l, struct config_upstream *u, const char *
                         l, line, "upstream", host, "not a table; write [upstream.\"<host>\"]");
         cleanup_free char *table = mem_printf("upstream.\"%s\"", host);
         u->has_trust = names_trust(values);
-        if (load_table(l, upstream_table, table, u, values, toml_below(lines, host)) < 0)
+        const json_t *below = toml_below(lines, host);
+        if (load_table(l, upstream_table, table, u, values, below) < 0 ||
+                check_enforce(l, u, table, line, below) < 0)
                 return -1;
         return load_check_client(l, line, table, u->client_cert, u->client_key);
 }
@@ -141,7 +162,8 @@ static int load_upstreams(struct load *l, const json_t *values, const json_t *li
 
 static bool is_plain_table(const char *name)
 {
-        static const char *const names[] = {"shim", "resolve", "relay", "admin", "log"};
+        static const char *const names[] = {
+                "shim", "resolve", "relay", "admin", "metrics", "nri", "log"};
         for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
                 if (strcmp(names[i], name) == 0)
                         return true;
@@ -187,6 +209,16 @@ static int check_admin(struct load *l, const json_t *lines)
         return 0;
 }
 
+static int check_metrics(struct load *l, const json_t *lines)
+{
+        const struct config *c = l->config;
+        if (c->metrics_listen == NULL ||
+                strtoll(url_host_port(c->metrics_listen), NULL, 10) != c->relay_port)
+                return 0;
+        return load_reject(l, toml_line(toml_below(lines, "metrics"), "listen"), "metrics",
+                "listen", "the same port as relay.port");
+}
+
 /* Rules between keys. `lines` are of the whole file; a key that is not in it has the line 0. */
 static int check_whole(struct load *l, const json_t *lines)
 {
@@ -198,7 +230,7 @@ static int check_whole(struct load *l, const json_t *lines)
                 if (strcmp(c->listen[i], c->backend) == 0)
                         return load_reject(l, toml_line(toml_below(lines, "shim"), "listen"),
                                 "shim", "listen", "the same socket as shim.backend");
-        return check_admin(l, lines);
+        return check_admin(l, lines) < 0 ? -1 : check_metrics(l, lines);
 }
 
 static int load_file(struct load *l)
@@ -258,4 +290,12 @@ const struct config_upstream *config_upstream_for(
         }
         *has_entry = false;
         return &c->upstream_default;
+}
+
+const char *config_upstream_label(const struct config *c, const char *host)
+{
+        bool has_entry = false;
+        const struct config_upstream *entry =
+                host != NULL ? config_upstream_for(c, host, &has_entry) : NULL;
+        return has_entry ? entry->host : "other";
 }

@@ -19,6 +19,7 @@
 enum upstream_mode { UPSTREAM_RESOLVE, UPSTREAM_PASSTHROUGH };
 enum upstream_down { UPSTREAM_DOWN_FAIL, UPSTREAM_DOWN_STALE, UPSTREAM_DOWN_MIRROR };
 enum relay_mode { RELAY_AUTO, RELAY_OFF };
+enum enforcement { ENFORCE_OFF, ENFORCE_REFUSE };
 
 struct config_header {
         char *name;
@@ -60,6 +61,7 @@ struct config_upstream {
         enum upstream_down on_upstream_down;
         int64_t max_stale_s;
         bool degraded_without_authorisation;
+        enum enforcement enforce;
 };
 
 struct config {
@@ -76,6 +78,7 @@ struct config {
         char *certs_dir;  /* containerd's config_path; NULL: ask containerd, else
                              /etc/containerd/certs.d */
         int64_t backend_wait_ms;
+        int64_t stop_timeout_ms;
         /* [resolve] */
         int64_t timeout_ms;
         int64_t budget_ms;
@@ -88,6 +91,13 @@ struct config {
         char *image_verifier_dir; /* containerd's; NULL: not looked at */
         /* [admin] */
         char *admin_listen; /* "unix:///run/cri-resolved/admin.sock"; NULL: none */
+        /* [metrics] */
+        char *metrics_listen; /* "127.0.0.1:9779"; NULL: on the admin socket only */
+        /* [nri] */
+        bool nri_enabled;
+        char *nri_socket; /* "unix:///var/run/nri/nri.sock" */
+        bool nri_annotate;
+        int64_t nri_check_interval_s; /* 0: never */
         /* [log] */
         enum log_level log_level;
         bool log_json;
@@ -118,6 +128,9 @@ DEFINE_CLEANUP(const struct config, config_put)
  */
 const struct config_upstream *config_upstream_for(
         const struct config *c, const char *host, bool *has_entry);
+
+/* The entry's host for the labels of metrics; "other" for a host without one, and for NULL. */
+const char *config_upstream_label(const struct config *c, const char *host);
 
 /* How to reach a mirror that some upstream lists; never NULL for such a URL. Borrowed from c. */
 const struct config_mirror *config_mirror_for(const struct config *c, const char *url);

@@ -41,7 +41,7 @@ const struct key keys[] = {
 const size_t key_count = sizeof(keys) / sizeof(keys[0]);
 
 static const char *const tables[] = {
-        "shim", "resolve", "relay", "admin", "log", "upstream", "mirror"};
+        "shim", "resolve", "relay", "admin", "metrics", "nri", "log", "upstream", "mirror"};
 
 const char *key_name(const struct key *k)
 {
@@ -95,6 +95,7 @@ int key_unknown_table(const char *name, struct err *e)
                         return err_set(
                                 e, ERR_CONFIG, "unknown table; there is the key %s", keys[i].path);
         return err_set(e, ERR_CONFIG,
-                "unknown table; allowed: shim, resolve, relay, log, upstream.\"<host>\", "
+                "unknown table; allowed: shim, resolve, relay, admin, metrics, nri, log, "
+                "upstream.\"<host>\", "
                 "mirror.\"<url>\"");
 }

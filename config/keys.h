@@ -23,12 +23,13 @@ enum key_type {          /* field; value in TOML; form of `allowed` */
         KEY_DIRECTORY,   /* char *; an absolute path */
         KEY_DIRECTORIES, /* char *; absolute paths, ':' between them */
         KEY_URL,         /* char *, without slash or /v2 at its end; "https://host:port/path" */
-        KEY_URLS,   /* char **, then size_t, each as for KEY_URL; a string or an array of strings */
-        KEY_PORT,   /* int64_t; an integer, 1 to 65535 */
-        KEY_CHOICE, /* an enum that counts from 0; one of the words of "a|b|c" */
-        KEY_LEVEL,  /* enum log_level; its name */
-        KEY_FORMAT, /* bool, true for JSON; "text" or "json" */
-        KEY_BOOL,   /* bool */
+        KEY_URLS, /* char **, then size_t, each as for KEY_URL; a string or an array of strings */
+        KEY_PORT, /* int64_t; an integer, 1 to 65535 */
+        KEY_ADDRESS,     /* char *; "127.0.0.1:9779" or "[::1]:9779" */
+        KEY_CHOICE,      /* an enum that counts from 0; one of the words of "a|b|c" */
+        KEY_LEVEL,       /* enum log_level; its name */
+        KEY_FORMAT,      /* bool, true for JSON; "text" or "json" */
+        KEY_BOOL,        /* bool */
         KEY_DURATION_MS, /* int64_t; "300ms", "5s", "10m", "1h"; "low..high" */
         KEY_DURATION_S,  /* the same in whole seconds */
         KEY_HEADERS,     /* struct config_header *, then size_t; a table */

@@ -5,6 +5,7 @@
 #include <sys/un.h>
 
 #include "base/mem.h"
+#include "config/address.h"
 #include "config/config.h"
 #include "config/credentials_file.h"
 #include "config/files.h"
@@ -349,6 +350,20 @@ static int set_port(int64_t *field, const json_t *value, struct err *e)
         return 0;
 }
 
+static int set_address(char **field, const json_t *value, struct err *e)
+{
+        struct sockaddr_storage unused;
+        socklen_t size = 0;
+        const char *s = text_of(value);
+        if (s == NULL || (s[0] != '\0' && !address_parse(s, &unused, &size)))
+                return reject(value,
+                        "an IP address and a port, as in \"127.0.0.1:9779\" or \"[::1]:9779\"; "
+                        "\"\": nowhere",
+                        e);
+        put_string(field, s);
+        return 0;
+}
+
 /* Two fields: the user and the password. */
 static int set_credentials(char **field, const json_t *value, struct err *e)
 {
@@ -419,6 +434,8 @@ int key_set(const struct key *k, void *base, const json_t *value, struct err *e)
                 return set_urls(field, value, e);
         case KEY_PORT:
                 return set_port(field, value, e);
+        case KEY_ADDRESS:
+                return set_address(field, value, e);
         case KEY_CHOICE:
         case KEY_LEVEL:
         case KEY_FORMAT:
@@ -472,6 +489,7 @@ void key_clear(const struct key *k, void *base)
         case KEY_DIRECTORY:
         case KEY_DIRECTORIES:
         case KEY_URL:
+        case KEY_ADDRESS:
                 put_string(field, "");
                 break;
         default:
@@ -507,6 +525,7 @@ bool key_equal(const struct key *k, const void *a, const void *b)
         case KEY_DIRECTORY:
         case KEY_DIRECTORIES:
         case KEY_URL:
+        case KEY_ADDRESS:
                 return equal_string(*(char *const *)left, *(char *const *)right);
         case KEY_CREDENTIALS:
                 return equal_string(*(char *const *)left, *(char *const *)right) &&

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 
 enum {
         WAITING_MAX = 512, /* connections without a complete head; the oldest makes room */
@@ -72,9 +73,10 @@ static int listen_on(uint16_t port)
 
 static void try_to_open(struct door *d)
 {
-        if (d->listener >= 0)
+        if (atomic_load(&d->open))
                 return;
-        d->listener = listen_on(d->port);
+        if (d->listener < 0)
+                d->listener = listen_on(d->port);
         char port[8];
         snprintf(port, sizeof(port), "%u", d->port);
         if (d->listener < 0 && !d->complained)
@@ -100,6 +102,13 @@ static void drop(struct door *d, size_t at)
 {
         close(d->waiting[at].fd);
         forget(d, at);
+}
+
+static void drop_unserved(struct door *d, size_t at, const char *reason)
+{
+        if (!d->waiting[at].leaving)
+                metrics_add(METRIC_RELAY_CONNECTIONS_REFUSED, 1, METRICS_WORDS(reason));
+        drop(d, at);
 }
 
 static void refuse(struct waiting *w, const char *answer)
@@ -157,7 +166,9 @@ static void look(struct door *d, size_t at, bool ended)
                 refuse(w, no_tls);
         else if (n > 0 && memmem(d->head, (size_t)n, "\r\n\r\n", 4) != NULL)
                 judge(d, at, (size_t)n);
-        else if (n <= 0 || n == HEAD_MAX_BYTES || ended)
+        else if (n == HEAD_MAX_BYTES)
+                drop_unserved(d, at, "malformed");
+        else if (n <= 0 || ended)
                 drop(d, at);
         else
                 wait_for_more(w->fd, (int)n + 1);
@@ -168,7 +179,7 @@ static void accept_all(struct door *d)
         int fd;
         while ((fd = accept4(d->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
                 if (d->count == WAITING_MAX)
-                        drop(d, 0);
+                        drop_unserved(d, 0, "full");
                 d->waiting[d->count++] =
                         (struct waiting){.fd = fd, .until_ms = clock_mono_ms() + HEAD_TIMEOUT_MS};
                 look(d, d->count - 1, false); /* a crowd behind it cannot push out who has spoken */
@@ -182,7 +193,7 @@ static void drop_late(struct door *d)
         int64_t now_ms = clock_mono_ms();
         for (size_t i = d->count; i-- > 0;)
                 if (d->waiting[i].until_ms <= now_ms)
-                        drop(d, i);
+                        drop_unserved(d, i, "late");
 }
 
 /* ---- the thread ---- */
@@ -237,12 +248,12 @@ static void *door_main(void *arg)
         return NULL;
 }
 
-struct door *door_new(uint16_t port, const struct door_events *events)
+struct door *door_new(uint16_t port, int listener, const struct door_events *events)
 {
         struct door *d = mem_zalloc(sizeof(*d));
         d->port = port;
         d->events = *events;
-        d->listener = -1;
+        d->listener = listener;
         d->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         try_to_open(d);
         if (d->wake_fd < 0 || pthread_create(&d->thread, NULL, door_main, d) != 0)

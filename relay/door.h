@@ -31,8 +31,9 @@ struct door_events {
         void *arg;
 };
 
-/* Listens, or begins to try; starts the thread. */
-struct door *door_new(uint16_t port, const struct door_events *events);
+/* Listens, or begins to try; starts the thread. listener: a socket that listens at the port
+ * already, and is the door's from now on; -1: it makes one. */
+struct door *door_new(uint16_t port, int listener, const struct door_events *events);
 void door_free(struct door *d); /* ends the thread; accepts NULL */
 
 /* Ticks are wanted again. Any thread. */

@@ -115,6 +115,18 @@ static void tell(const struct feed *f, size_t left, const struct err *why)
                 is_open(f) ? source_at(f, f->at)->name : "", NULL);
 }
 
+static void count_left(const struct feed *f, size_t left, const struct err *why, bool found)
+{
+        const char *upstream = route_of(f)->label;
+        const struct source *s = source_at(f, left);
+        if (found)
+                metrics_add(METRIC_FAILOVERS, 1,
+                        METRICS_WORDS(upstream, route_source_label(s), err_label(why->code)));
+        /* What is pulled is what the upstream has just named. */
+        if (s->mirror != NULL && f->kind == REGISTRY_MANIFEST && why->code == ERR_NOT_FOUND)
+                metrics_add(METRIC_STALE_MIRRORS, 1, METRICS_WORDS(upstream, s->name));
+}
+
 /* Leaves the open source for `why` and chooses the next. False when there is none, or when it is we
  * who have gone. */
 static bool leave(
@@ -138,8 +150,7 @@ static bool leave(
                 f->passed_over |= bit(left);
         grant_note_failure(f->grant, source_at(f, left)->name, why->msg);
         bool found = choose(f);
-        if (found)
-                metrics_add(METRIC_FAILOVERS, 1);
+        count_left(f, left, why, found);
         tell(f, left, why);
         return found;
 }
@@ -294,6 +305,7 @@ static int read_piece(struct feed *f, void *buf, size_t size, size_t *got, struc
                 f->gave |= bit(f->at);
                 f->position = f->body.offset;
                 grant_count_bytes(f->grant, f->at, *got);
+                metrics_series_add(source_at(f, f->at)->received, *got);
         }
         return check_speed(f, e);
 }
@@ -324,7 +336,7 @@ static void accuse(struct feed *f, size_t at, const char *found_digest)
         grant_exclude(f->grant, at);
         grant_note_failure(f->grant, s->name, "wrong content");
         progress_left(grant_spec_of(f->grant)->progress, f->progress, s->name, why.msg);
-        metrics_add(METRIC_CONTENTS_WRONG, 1);
+        metrics_add(METRIC_WRONG_CONTENTS, 1, METRICS_WORDS(route_of(f)->label, s->name));
         log_line(LOG_LEVEL_WARNING, "mirror served wrong content", "mirror", s->name, "digest",
                 f->digest, "error", why.msg, NULL);
 }

@@ -175,7 +175,7 @@ void httpd_free(struct httpd *h)
         free(h);
 }
 
-void httpd_enter(struct httpd *h, int fd)
+bool httpd_enter(struct httpd *h, int fd)
 {
         struct sockaddr_storage peer = {0};
         socklen_t size = sizeof(peer);
@@ -184,6 +184,14 @@ void httpd_enter(struct httpd *h, int fd)
         if (full)
                 close(fd);
         /* It only queues the connection: what it refuses now it will not report as closed. */
-        if (full || MHD_add_connection(h->daemon, fd, (struct sockaddr *)&peer, size) != MHD_YES)
+        bool entered = !full &&
+                       MHD_add_connection(h->daemon, fd, (struct sockaddr *)&peer, size) == MHD_YES;
+        if (!entered)
                 atomic_fetch_sub(&h->connections, 1);
+        return entered;
+}
+
+unsigned httpd_connections(struct httpd *h)
+{
+        return (unsigned)atomic_load(&h->connections);
 }

@@ -47,7 +47,8 @@ struct httpd_limits {
 /* NULL if there are no threads or descriptors for it. */
 struct httpd *httpd_new(httpd_handler_fn handler, void *arg, const struct httpd_limits *limits);
 void httpd_free(struct httpd *h); /* waits for the connections' threads; accepts NULL */
-/* Takes the descriptor. Any thread. */
-void httpd_enter(struct httpd *h, int fd);
+/* Takes the descriptor; false when it was closed at once. Any thread. */
+bool httpd_enter(struct httpd *h, int fd);
+unsigned httpd_connections(struct httpd *h);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -24,6 +25,7 @@ enum {
 
 struct relay {
         uint16_t port;
+        int inherited; /* -1: none, or the door's */
         struct grants *grants;
         struct stream_parts parts;
         struct httpd *httpd;
@@ -56,12 +58,17 @@ static ssize_t served_read(void *arg, char *buf, size_t max)
         return stream_read(s->stream, buf, max);
 }
 
-static void refuse(struct httpd_answer *a, int status)
+static void count(const char *result)
+{
+        metrics_add(METRIC_RELAY_REQUESTS, 1, METRICS_WORDS(result));
+}
+
+static void refuse(struct httpd_answer *a, const char *authorization, int status)
 {
         a->status = status;
         if (status == STATUS_UNAUTHORIZED)
                 a->challenge = "Basic realm=\"cri-resolved\"";
-        metrics_add(METRIC_RELAY_REQUESTS_REFUSED, 1);
+        count(authorization[0] != '\0' ? "refused" : "challenged");
 }
 
 static void answer_content(struct served *s, struct httpd_answer *a)
@@ -88,10 +95,12 @@ static void serve_place(struct relay *r, struct grant *g, const struct place_req
                         grant_spec_of(g)->reference, "digest", place->digest, "error", e.msg, NULL);
                 free(s);
                 a->status = STATUS_BAD_GATEWAY;
+                count("failed");
                 return;
         }
         s->grant = grant_share(g);
         answer_content(s, a);
+        count("served");
 }
 
 static bool is_read(const char *method)
@@ -103,16 +112,15 @@ static bool is_read(const char *method)
 static void serve(void *arg, const struct httpd_request *q, struct httpd_answer *a)
 {
         struct relay *r = arg;
-        metrics_add(METRIC_RELAY_REQUESTS, 1);
         grants_reached(r->grants, q->path);
         cleanup_grant struct grant *g = grants_find(r->grants, q->authorization);
         struct place_request place;
         if (g == NULL)
-                refuse(a, STATUS_UNAUTHORIZED);
+                refuse(a, q->authorization, STATUS_UNAUTHORIZED);
         else if (!is_read(q->method))
-                refuse(a, STATUS_NOT_ALLOWED);
+                refuse(a, q->authorization, STATUS_NOT_ALLOWED);
         else if (!place_parse(q->path, grant_spec_of(g)->name, &place))
-                refuse(a, STATUS_NOT_FOUND);
+                refuse(a, q->authorization, STATUS_NOT_FOUND);
         else
                 serve_place(r, g, &place, q->client_fd, a);
 }
@@ -164,15 +172,15 @@ static const char *judge(void *arg, const char *head, size_t size)
         cleanup_grant struct grant *g = grants_find(r->grants, authorization);
         if (g != NULL)
                 return NULL;
-        metrics_add(METRIC_RELAY_REQUESTS, 1);
-        metrics_add(METRIC_RELAY_REQUESTS_REFUSED, 1);
+        count(authorization[0] != '\0' ? "refused" : "challenged");
         return refusal;
 }
 
 static void enter(void *arg, int fd)
 {
         struct relay *r = arg;
-        httpd_enter(r->httpd, fd);
+        if (!httpd_enter(r->httpd, fd))
+                metrics_add(METRIC_RELAY_CONNECTIONS_REFUSED, 1, METRICS_WORDS("full"));
 }
 
 static bool tick(void *arg)
@@ -187,6 +195,7 @@ struct relay *relay_new(struct registry *registry, uint16_t port)
 {
         struct relay *r = mem_zalloc(sizeof(*r));
         r->port = port;
+        r->inherited = -1;
         r->grants = grants_new();
         r->parts = (struct stream_parts){
                 .registry = registry, .room = body_room_new(), .spoilt = spoilt_new()};
@@ -200,11 +209,18 @@ struct relay *relay_new(struct registry *registry, uint16_t port)
         return r;
 }
 
+void relay_inherit(struct relay *r, int listener)
+{
+        r->inherited = listener;
+}
+
 void relay_listen(struct relay *r)
 {
         struct door_events events = {.judge = judge, .enter = enter, .tick = tick, .arg = r};
-        if (r->door == NULL)
-                r->door = door_new(r->port, &events);
+        if (r->door != NULL)
+                return;
+        r->door = door_new(r->port, r->inherited, &events);
+        r->inherited = -1;
 }
 
 void relay_free(struct relay *r)
@@ -212,6 +228,8 @@ void relay_free(struct relay *r)
         if (r == NULL)
                 return;
         door_free(r->door);
+        if (r->inherited >= 0)
+                close(r->inherited);
         httpd_free(r->httpd);
         grants_free(r->grants);
         spoilt_free(r->parts.spoilt);
@@ -222,6 +240,11 @@ void relay_free(struct relay *r)
 uint16_t relay_port(const struct relay *r)
 {
         return r->port;
+}
+
+unsigned relay_connections(struct relay *r)
+{
+        return httpd_connections(r->httpd);
 }
 
 enum relay_state relay_state(struct relay *r)
@@ -255,24 +278,20 @@ struct grant *relay_issue(struct relay *r, const struct grant_spec *spec)
         return g;
 }
 
-static void count_bytes(struct grant *g)
+static void tell_bytes(struct grant *g)
 {
         const struct route *route = grant_spec_of(g)->route;
         for (size_t i = 0; i < route->count; i++) {
                 const struct source *s = &route->sources[i];
-                bool mirror = s->mirror != NULL;
-                uint64_t bytes = grant_bytes_of(g, i);
-                metrics_add(mirror ? METRIC_RELAY_BYTES_FROM_MIRRORS
-                                   : METRIC_RELAY_BYTES_FROM_UPSTREAMS,
-                        bytes);
-                progress_gave(grant_spec_of(g)->progress, s->name, mirror, bytes);
+                progress_gave(grant_spec_of(g)->progress, s->name, s->mirror != NULL,
+                        grant_bytes_of(g, i));
         }
 }
 
 void relay_revoke(struct relay *r, struct grant *g)
 {
         grant_revoke(r->grants, g);
-        count_bytes(g);
+        tell_bytes(g);
 }
 
 bool relay_captured(struct relay *r, bool kept_waiting)

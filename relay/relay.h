@@ -18,11 +18,14 @@
 struct relay;
 /* `registry` is borrowed. NULL if there are no threads. Nothing is open yet. */
 struct relay *relay_new(struct registry *registry, uint16_t port);
+/* Before relay_listen: a socket that listens at the port already. It is the relay's from now on. */
+void relay_inherit(struct relay *r, int listener);
 /* Listens on the port or goes on trying; more than once is once. One thread at a time. */
 void relay_listen(struct relay *r);
 void relay_free(struct relay *r); /* no grant may be left; accepts NULL */
 
 uint16_t relay_port(const struct relay *r);
+unsigned relay_connections(struct relay *r); /* that are being served */
 enum relay_state {
         RELAY_STATE_OFF, /* nobody has asked it to listen: no mirror is configured */
         RELAY_STATE_PORT_TAKEN,

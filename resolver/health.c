@@ -266,7 +266,8 @@ static void log_change(const struct mirror *m, enum breaker_change change, const
         case BREAKER_SAME:
                 break;
         case BREAKER_WENT_DOWN:
-                metrics_add(METRIC_MIRRORS_WENT_DOWN, 1);
+                metrics_add(METRIC_MIRRORS_WENT_DOWN, 1,
+                        METRICS_WORDS(m->upstream[0] != '\0' ? m->upstream : NULL, m->url));
                 log_line(LOG_LEVEL_WARNING, "mirror went down", "mirror", m->url, "upstream",
                         upstream_name(m), "error", error, NULL);
                 break;
@@ -344,6 +345,7 @@ void mirror_state(struct mirror *m, struct mirror_state *out)
         pthread_mutex_lock(&m->health->lock);
         out->up = m->breaker.state == BREAKER_UP;
         out->since_unix_s = m->since_unix_s;
+        out->quarantined = quarantine_count(&m->quarantine, clock_mono_ms());
         memcpy(out->last_error, m->last_error, sizeof(out->last_error));
         pthread_mutex_unlock(&m->health->lock);
 }

@@ -98,6 +98,7 @@ bool mirror_quarantined(struct mirror *m, const char *digest);
 struct mirror_state {
         bool up;              /* false on trial, too: it has not come back yet */
         int64_t since_unix_s; /* when that changed last, or when the mirror was first met */
+        size_t quarantined;   /* digests that it is not asked for */
         char last_error[256]; /* "": never one */
 };
 void mirror_state(struct mirror *m, struct mirror_state *out);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum {
         CA_MAX_BYTES = 8 * 1024 * 1024,
@@ -37,6 +38,20 @@ static void kept_free(struct kept *k)
         free(k);
 }
 
+/* Where distributions keep the system's authorities, for a curl that does not say (before 7.84, as
+ * in RHEL 9). */
+static const char *usual_file(void)
+{
+        static const char *const files[] = {
+                "/etc/pki/tls/certs/ca-bundle.crt",   /* Fedora, RHEL, Amazon Linux */
+                "/etc/ssl/certs/ca-certificates.crt", /* Debian */
+        };
+        for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
+                if (access(files[i], R_OK) == 0)
+                        return files[i];
+        return NULL;
+}
+
 struct http_authorities *http_authorities_new(void)
 {
         struct http_authorities *a = mem_zalloc(sizeof(*a));
@@ -44,7 +59,8 @@ struct http_authorities *http_authorities_new(void)
         CURL *easy = curl_easy_init();
         if (easy == NULL)
                 abort();
-        curl_easy_getinfo(easy, CURLINFO_CAINFO, &a->system_file);
+        if (curl_easy_getinfo(easy, CURLINFO_CAINFO, &a->system_file) != CURLE_OK)
+                a->system_file = usual_file();
         curl_easy_getinfo(easy, CURLINFO_CAPATH, &a->system_folder);
         curl_easy_cleanup(easy);
         return a;
@@ -245,6 +261,9 @@ int http_authorities_use_copy(const struct http_authorities *a, CURL *easy, char
                 if (read_pem(files[i], &all, e) < 0)
                         return -1;
         struct curl_blob blob = {all.data, all.size, CURL_BLOB_COPY};
-        curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
+        if (curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob) != CURLE_OK)
+                return err_set(e, ERR_CONFIG,
+                        "a proxy that is spoken to by TLS needs libcurl 7.77; this is %s",
+                        curl_version_info(CURLVERSION_NOW)->version);
         return 0;
 }

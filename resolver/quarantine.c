@@ -49,3 +49,11 @@ bool quarantine_holds(const struct quarantine *q, const char *digest, int64_t no
         const struct quarantined *at = find(q, digest);
         return at != NULL && now_ms < at->until_ms;
 }
+
+size_t quarantine_count(const struct quarantine *q, int64_t now_ms)
+{
+        size_t count = 0;
+        for (int i = 0; i < QUARANTINE_MAX; i++)
+                count += q->entries[i].digest != NULL && now_ms < q->entries[i].until_ms;
+        return count;
+}

@@ -7,6 +7,7 @@
 #define CRI_RESOLVED_QUARANTINE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { QUARANTINE_MAX = 256 };
@@ -22,5 +23,6 @@ struct quarantine {
 void quarantine_fini(struct quarantine *q);
 void quarantine_add(struct quarantine *q, const char *digest, int64_t until_ms);
 bool quarantine_holds(const struct quarantine *q, const char *digest, int64_t now_ms);
+size_t quarantine_count(const struct quarantine *q, int64_t now_ms);
 
 #endif

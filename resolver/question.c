@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "resolver/pause.h"
 
 enum {
@@ -91,6 +92,8 @@ static int exchange(
                 .watch_fd = t->watch_fd,
                 .cancel = t->cancel,
         };
+        if (s->method == HTTP_HEAD)
+                metrics_series_add(t->heads, 1);
         /* Behind a redirect it was the first answer that chose the content. */
         if (s->redirects == 0)
                 s->sent_ns = clock_mono_ns();

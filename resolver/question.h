@@ -36,8 +36,9 @@ struct question_terms {
         int64_t timeout_ms;  /* of one request */
         int64_t connect_timeout_ms;
         int64_t token_reuse_ms;
-        bool patient; /* what may pass is tried again, and Retry-After waited for */
-        int watch_fd; /* as in http.h */
+        bool patient;                 /* what may pass is tried again, and Retry-After waited for */
+        struct metrics_series *heads; /* counts HEAD requests; NULL: nobody does */
+        int watch_fd;                 /* as in http.h */
         struct cancel *cancel;
 };
 

@@ -121,6 +121,7 @@ int registry_resolve(struct registry *r, const struct registry_query *q, struct 
                 .timeout_ms = q->timeout_ms,
                 .token_reuse_ms = q->token_reuse_ms,
                 .patient = true,
+                .heads = q->heads,
                 .cancel = q->cancel,
         };
         *a = (struct registry_answer){0};

@@ -45,6 +45,7 @@ struct registry_query {
         int64_t timeout_ms; /* of one request */
         int64_t budget_ms;  /* of all */
         int64_t token_reuse_ms;
+        struct metrics_series *heads; /* counts the HEAD requests; NULL: nobody does */
         struct cancel *cancel;
 };
 

@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "resolver/route.h"
 
+const char *route_source_label(const struct source *s)
+{
+        return s->mirror != NULL ? s->name : "upstream";
+}
+
 /* A source is counted when all of it is there: route_free frees what is counted. */
 static void add(struct route *r, const char *name, struct upstream *access, struct mirror *mirror)
 {
-        r->sources[r->count++] =
-                (struct source){.name = mem_strdup(name), .access = access, .mirror = mirror};
+        struct source *s = &r->sources[r->count++];
+        *s = (struct source){.name = mem_strdup(name), .access = access, .mirror = mirror};
+        s->received = metrics_series(
+                METRIC_RECEIVED_BYTES, METRICS_WORDS(r->label, route_source_label(s)));
 }
 
 int route_new(struct health *h, const struct config *c, const char *host, struct route **out,
@@ -18,6 +25,7 @@ int route_new(struct health *h, const struct config *c, const char *host, struct
         if (upstream_new(c, host, &upstream, e) < 0)
                 return -1;
         struct route *r = mem_zalloc(sizeof(*r));
+        r->label = mem_strdup(config_upstream_label(c, host));
         r->sources = mem_zalloc((entry->mirror_count + 1) * sizeof(*r->sources));
         for (size_t i = 0; i < entry->mirror_count; i++) {
                 const char *url = entry->mirrors[i];
@@ -42,5 +50,6 @@ void route_free(struct route *r)
                 upstream_free(r->sources[i].access);
         }
         free(r->sources);
+        free(r->label);
         free(r);
 }

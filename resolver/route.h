@@ -8,17 +8,20 @@
 
 #include <stddef.h>
 
+#include "base/metrics.h"
 #include "config/config.h"
 #include "config/trust.h"
 #include "resolver/health.h"
 
 struct source {
-        const char *name;        /* for people: the mirror's URL, or the upstream's host */
-        struct upstream *access; /* how to reach it; owned by the route */
-        struct mirror *mirror;   /* its breaker; NULL: the upstream itself */
+        const char *name;                /* for people: the mirror's URL, or the upstream's host */
+        struct upstream *access;         /* how to reach it; owned by the route */
+        struct mirror *mirror;           /* its breaker; NULL: the upstream itself */
+        struct metrics_series *received; /* counts the bytes that it gives */
 };
 
 struct route {
+        char *label; /* of the upstream in metrics: config_upstream_label */
         struct source *sources;
         size_t count;
         int64_t connect_timeout_ms; /* of mirrors */
@@ -32,6 +35,8 @@ struct route {
 int route_new(struct health *h, const struct config *c, const char *host, struct route **out,
         struct err *e) ERR_MUST_CHECK;
 void route_free(struct route *r); /* accepts NULL */
+/* The source's name in metrics: a mirror's URL, or "upstream". */
+const char *route_source_label(const struct source *s);
 DEFINE_CLEANUP(struct route, route_free)
 #define cleanup_route cleanup(route_free_at)
 

@@ -40,9 +40,13 @@ static void defaults_are_sound(void **state)
         assert_null(c->certs_dir);
         assert_int_equal(c->backend_wait_ms, 15000);
         assert_string_equal(c->admin_listen, "unix:///run/cri-resolved/admin.sock");
+        assert_null(c->metrics_listen);
         assert_int_equal(c->timeout_ms, 5000);
         assert_int_equal(c->budget_ms, 10000);
         assert_int_equal(c->token_reuse_ms, 60000);
+        assert_false(c->nri_enabled || c->nri_annotate);
+        assert_string_equal(c->nri_socket, "unix:///var/run/nri/nri.sock");
+        assert_int_equal(c->nri_check_interval_s, 0);
         assert_int_equal(c->log_level, LOG_LEVEL_INFO);
         assert_false(c->log_json);
         assert_int_equal(c->upstream_count, 0);
@@ -52,6 +56,7 @@ static void defaults_are_sound(void **state)
         assert_int_equal(c->upstream_default.max_stale_s, 3600);
         assert_false(c->upstream_default.degraded_without_authorisation);
         assert_false(c->upstream_default.has_trust);
+        assert_int_equal(c->upstream_default.enforce, ENFORCE_OFF);
         config_put(c);
 }
 
@@ -73,7 +78,11 @@ static void every_key_arrives(void **state)
                 "on_upstream_down = \"stale\"\nmax_stale = \"10m\"\n"
                 "degraded_without_authorisation = true\n"
                 "[admin]\nlisten = \"unix:///admin.sock\"\n"
+                "[metrics]\nlisten = \"[::1]:9779\"\n"
+                "[nri]\nenabled = true\nsocket = \"unix:///nri.sock\"\nannotate = true\n"
+                "check_interval = \"2h\"\n"
                 "[log]\nlevel = \"debug\"\nformat = \"json\"\n"
+                "[upstream.\"enforced.io\"]\nenforce = \"refuse\"\n"
                 "[upstream.\"R.example.com:5000\"]\nserver = \"https://h.example.com/x/v2/\"\n"
                 "mode = \"passthrough\"\nca = \"@/ca.pem\"\nclient_cert = \"@/cert.pem\"\n"
                 "client_key = \"@/key.pem\"\nskip_verify = true\n"
@@ -91,15 +100,21 @@ static void every_key_arrives(void **state)
         assert_string_equal(c->certs_dir, "/one:/two");
         assert_int_equal(c->backend_wait_ms, 300);
         assert_string_equal(c->admin_listen, "unix:///admin.sock");
+        assert_string_equal(c->metrics_listen, "[::1]:9779");
         assert_int_equal(c->timeout_ms, 2000);
         assert_int_equal(c->budget_ms, 60000);
         assert_int_equal(c->token_reuse_ms, 3600000);
+        assert_true(c->nri_enabled && c->nri_annotate);
+        assert_string_equal(c->nri_socket, "unix:///nri.sock");
+        assert_int_equal(c->nri_check_interval_s, 7200);
         assert_int_equal(c->log_level, LOG_LEVEL_DEBUG);
         assert_true(c->log_json);
         assert_int_equal(c->upstream_default.on_upstream_down, UPSTREAM_DOWN_STALE);
         assert_int_equal(c->upstream_default.max_stale_s, 600);
         assert_true(c->upstream_default.degraded_without_authorisation);
         bool has_entry = false;
+        assert_int_equal(
+                config_upstream_for(c, "enforced.io", &has_entry)->enforce, ENFORCE_REFUSE);
         const struct config_upstream *u = config_upstream_for(c, "r.EXAMPLE.com:5000", &has_entry);
         assert_true(has_entry);
         assert_string_equal(u->host, "r.example.com:5000");
@@ -166,6 +181,9 @@ static void one_socket_and_one_group_need_no_array(void **state)
 
 #define SOCKET_ALLOWED "allowed: \"unix:///path\", at most 107 bytes of path"
 #define GROUP_ALLOWED  "allowed: the name or number of a group on this machine, as a string"
+#define ADDRESS_ALLOWED                                                                            \
+        "allowed: an IP address and a port, as in \"127.0.0.1:9779\" or \"[::1]:9779\"; \"\": "    \
+        "nowhere"
 #define URL_ALLOWED                                                                                \
         "not a URL of the form \"https://host:port/path\" or \"http://...\" (without user, query " \
         "and fragment)"
@@ -204,7 +222,8 @@ static const struct {
         /* names */
         {"[shin]\n", "1: shin: unknown table; did you mean \"shim\"?"},
         {"\n\n[mirrors]\n", "3: mirrors: unknown table; did you mean \"mirror\"?"},
-        {"[caches]\n", "1: caches: unknown table; allowed: shim, resolve, relay, log, "
+        {"[caches]\n", "1: caches: unknown table; allowed: shim, resolve, relay, admin, metrics, "
+                       "nri, log, "
                        "upstream.\"<host>\", mirror.\"<url>\""},
         {"listen = \"unix:///x\"\n", "1: listen: unknown table; there is the key shim.listen"},
         {"[resolve]\n\ntime_out = \"5s\"\n",
@@ -217,7 +236,7 @@ static const struct {
                 "2: upstream.\"a.io\".endpoints: unknown key; allowed: server, mode, ca, "
                 "client_cert, "
                 "client_key, skip_verify, headers, relay, mirrors, on_upstream_down, max_stale, "
-                "degraded_without_authorisation"},
+                "degraded_without_authorisation, enforce"},
         {"shim = 3\n", "1: shim: not a table"},
         {"[[log]]\nlevel = \"info\"\n", "1: log: not a table"},
         {"upstream = \"a.io\"\n", "1: upstream: not a table"},
@@ -253,6 +272,10 @@ static const struct {
                 "2: shim.listen: the same socket as shim.backend"},
         {"[admin]\nlisten = \"/run/a.sock\"\n",
                 "2: admin.listen: got \"/run/a.sock\"; " SOCKET_ALLOWED},
+        {"[metrics]\nlisten = \"localhost:9779\"\n",
+                "2: metrics.listen: got \"localhost:9779\"; " ADDRESS_ALLOWED},
+        {"[metrics]\nlisten = \"[::1]:7780\"\n", "2: metrics.listen: the same port as relay.port"},
+        {"[metrics]\nlisten = 9779\n", "2: metrics.listen: got an integer; " ADDRESS_ALLOWED},
         {"[shim]\nbackend = \"unix:///x\"\n[admin]\nlisten = \"unix:///x\"\n",
                 "4: admin.listen: the same socket as shim.backend"},
         {"[admin]\nlisten = \"unix:///x\"\n[shim]\nlisten = [\"unix:///y\", \"unix:///x\"]\n",
@@ -310,6 +333,16 @@ static const struct {
                                       "\"warning\", \"info\" or \"debug\""},
         {"[log]\nformat = [\"text\"]\n",
                 "2: log.format: got an array; allowed: \"text\" or \"json\""},
+        {"[upstream.\"a.io\"]\nenforce = \"refuse\"\n",
+                "2: upstream.\"a.io\".enforce: \"refuse\" needs [nri] enabled = true"},
+        {"[nri]\nenabled = true\n[upstream.\"a.io\"]\nenforce = \"refuse\"\nmode = "
+         "\"passthrough\"\n",
+                "5: upstream.\"a.io\".mode: nothing is verified with \"passthrough\": enforce = "
+                "\"refuse\" would refuse all that is pulled"},
+        {"[upstream.\"a.io\"]\nenforce = true\n",
+                "2: upstream.\"a.io\".enforce: got a boolean; allowed: \"off\" or \"refuse\""},
+        {"[nri]\nsocket = \"/run/nri.sock\"\n",
+                "2: nri.socket: got \"/run/nri.sock\"; " SOCKET_ALLOWED},
         {"[upstream.\"a.io\"]\nmode = {}\n",
                 "2: upstream.\"a.io\".mode: got a table; allowed: \"resolve\" or \"passthrough\""},
         {"[upstream.\"a.io\"]\nserver = \"https://user:secret@a.io\"\n",

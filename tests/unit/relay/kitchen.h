@@ -149,7 +149,7 @@ __attribute__((unused)) static struct grant *meal_grant(struct meal *m)
         return grant_issue(m->grants, &spec);
 }
 
-static const char *meal_stall_timeout = "200ms";
+static const char *meal_stall_timeout = "1s";
 
 /* mirrors: a list in TOML; NULL: the two of the kitchen. */
 __attribute__((unused)) static struct config *meal_config(struct kitchen *k, const char *mirrors)
@@ -158,7 +158,7 @@ __attribute__((unused)) static struct config *meal_config(struct kitchen *k, con
                 k->first.port, k->second.port);
         cleanup_free char *text = mem_printf("[resolve]\ntimeout = \"2s\"\nbudget = \"2s\"\n"
                                              "[relay]\nconnect_timeout = \"1s\"\n"
-                                             "first_byte_timeout = \"400ms\"\n"
+                                             "first_byte_timeout = \"2s\"\n"
                                              "stall_timeout = \"%s\"\n"
                                              "[upstream.\"ghcr.io\"]\n"
                                              "server = \"http://127.0.0.1:%d\"\nmirrors = %s\n",

@@ -59,7 +59,7 @@ static void begin(struct hall *h, int port)
         sem_init(&h->entered, 0, 0);
         sem_init(&h->ticked, 0, 0);
         struct door_events events = {.judge = judge, .enter = enter, .tick = tick, .arg = h};
-        h->door = door_new((uint16_t)port, &events);
+        h->door = door_new((uint16_t)port, -1, &events);
 }
 
 static void end(struct hall *h)

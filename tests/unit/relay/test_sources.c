@@ -151,7 +151,7 @@ static void who_stalls_is_left(void **state)
         meal_expect(&m, &m.k->large);
         meal_expect_story(&m, BLOB, REST, "");
         assert_false(meal_is_up(&m, 1));
-        meal_expect_failures(&m, "$1: not a byte from $1 in 200 ms");
+        meal_expect_failures(&m, "$1: not a byte from $1 in 1000 ms");
         meal_end_silently(&m);
 }
 

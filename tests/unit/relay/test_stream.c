@@ -407,7 +407,7 @@ static void who_hangs_up_locks_nothing(void **state)
                 assert_true(meal_is_up(&m, 1));
                 meal_end_silently(&m);
         }
-        meal_stall_timeout = "200ms";
+        meal_stall_timeout = "1s";
 }
 
 static void so_does_the_end_of_the_flight(void **state)

@@ -272,7 +272,7 @@ static void nobody_is_probed_while_up(void **state)
 static void changes_are_told_once(void **state)
 {
         struct mirror *m = health_mirror(*state, TWO, HOST);
-        uint64_t before = metrics_get(METRIC_MIRRORS_WENT_DOWN);
+        uint64_t before = metrics_counter_get(COUNTER_MIRRORS_WENT_DOWN);
         struct mirror_use use[4];
         struct err why;
         bool let_in = true;
@@ -302,7 +302,7 @@ static void changes_are_told_once(void **state)
         assert_string_equal(log, "warning mirror went down mirror=" TWO " upstream=" HOST
                                  " error=\"500 of \\\"it\\\"\"\n"
                                  "info mirror came back mirror=" TWO " upstream=" HOST "\n");
-        assert_int_equal(metrics_get(METRIC_MIRRORS_WENT_DOWN) - before, 1);
+        assert_int_equal(metrics_counter_get(COUNTER_MIRRORS_WENT_DOWN) - before, 1);
         assert_string_equal(prober.base_url[1], TWO "/v2");
 }
 
