@@ -1,28 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/admin.h"
 
-#include <errno.h>
-#include <poll.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/metrics.h"
-#include "relay/httpd.h"
 #include "shim/admin_json.h"
+#include "shim/containers_json.h"
+#include "shim/http_listener.h"
+#include "shim/metrics_page.h"
+#include "shim/text_answer.h"
 
 enum {
         STATUS_OK = 200,
         STATUS_NOT_FOUND = 404,
         STATUS_NOT_ALLOWED = 405,
         STATUS_UNAVAILABLE = 503,
-        CONNECTIONS_MAX = 64,
-        IDLE_TIMEOUT_S = 15,
-        PAUSE_MS = 100, /* without descriptors or memory: let some call end first */
 };
 
 struct admin {
@@ -30,10 +25,8 @@ struct admin {
         char *path;
         int64_t started_unix_ms;
         _Atomic enum admin_phase phase;
-        struct httpd *httpd;
-        int listener;
-        int stop_fd;
-        pthread_t thread;
+        bool listens; /* the file is there, and ours */
+        struct http_listener *listener;
 };
 
 /* ---- documents ---- */
@@ -71,10 +64,10 @@ static json_t *relay_json(const struct admin *a)
 static json_t *degraded_json(void)
 {
         json_t *o = json_object();
-        json_object_set_new(
-                o, "stale", json_integer((json_int_t)metrics_get(METRIC_ANSWERS_DEGRADED_STALE)));
-        json_object_set_new(
-                o, "mirror", json_integer((json_int_t)metrics_get(METRIC_ANSWERS_DEGRADED_MIRROR)));
+        uint64_t stale = metrics_counter_get(COUNTER_ANSWERS_DEGRADED_STALE);
+        uint64_t mirror = metrics_counter_get(COUNTER_ANSWERS_DEGRADED_MIRROR);
+        json_object_set_new(o, "stale", json_integer((json_int_t)stale));
+        json_object_set_new(o, "mirror", json_integer((json_int_t)mirror));
         return o;
 }
 
@@ -100,6 +93,12 @@ static json_t *pulls(struct admin *a, int *http_status)
 {
         *http_status = STATUS_OK;
         return admin_json_pulls(a->options.service->tally, a->options.service->flights);
+}
+
+static json_t *containers(struct admin *a, int *http_status)
+{
+        *http_status = STATUS_OK;
+        return containers_json(a->options.service->containers, a->options.backend);
 }
 
 static json_t *healthz(struct admin *a, int *http_status)
@@ -140,29 +139,6 @@ static json_t *failure(const char *text)
 
 /* ---- one request ---- */
 
-/* The text of an answer, as far as it has left. */
-struct text {
-        char *data;
-        size_t size, sent;
-};
-
-static ssize_t read_text(void *body, char *buf, size_t max)
-{
-        struct text *t = body;
-        size_t left = t->size - t->sent;
-        size_t n = left < max ? left : max;
-        memcpy(buf, t->data + t->sent, n);
-        t->sent += n;
-        return (ssize_t)n;
-}
-
-static void free_text(void *body)
-{
-        struct text *t = body;
-        free(t->data);
-        free(t);
-}
-
 /* Takes the document. */
 static void answer_json(struct httpd_answer *a, int status, json_t *document)
 {
@@ -170,17 +146,7 @@ static void answer_json(struct httpd_answer *a, int status, json_t *document)
         json_decref(document);
         if (data == NULL)
                 abort(); /* memory is gone */
-        struct text *t = mem_zalloc(sizeof(*t));
-        t->data = mem_printf("%s\n", data);
-        t->size = strlen(t->data);
-        *a = (struct httpd_answer){
-                .status = status,
-                .content_type = "application/json",
-                .size = (int64_t)t->size,
-                .read = read_text,
-                .free = free_text,
-                .body = t,
-        };
+        text_answer(a, status, "application/json", mem_printf("%s\n", data));
 }
 
 static const struct {
@@ -189,57 +155,32 @@ static const struct {
 } documents[] = {
         {"/v1/status", status},
         {"/v1/pulls", pulls},
+        {"/v1/containers", containers},
         {"/healthz", healthz},
         {"/readyz", readyz},
 };
 
 static void serve(void *arg, const struct httpd_request *q, struct httpd_answer *a)
 {
+        struct admin *admin = arg;
         size_t i = 0;
         const size_t count = sizeof(documents) / sizeof(documents[0]);
         while (i < count && strcmp(documents[i].path, q->path) != 0)
                 i++;
-        if (i == count) {
+        bool page = strcmp(q->path, METRICS_PAGE_PATH) == 0;
+        if (i == count && !page) {
                 answer_json(a, STATUS_NOT_FOUND,
-                        failure("not found; there are /v1/status, /v1/pulls, /healthz, /readyz"));
+                        failure("not found; there are /v1/status, /v1/pulls, /v1/containers, "
+                                "/healthz, /readyz, /metrics"));
         } else if (strcmp(q->method, "GET") != 0 && strcmp(q->method, "HEAD") != 0) {
                 answer_json(a, STATUS_NOT_ALLOWED, failure("read only: GET and HEAD"));
                 a->allow = "GET, HEAD";
+        } else if (page) {
+                metrics_page_answer(admin->options.service, a);
         } else {
                 int http_status = 0;
-                json_t *document = documents[i].make(arg, &http_status);
+                json_t *document = documents[i].make(admin, &http_status);
                 answer_json(a, http_status, document);
-        }
-}
-
-/* ---- the accept thread ---- */
-
-/* False: nothing can be accepted now. */
-static bool accept_one(struct admin *a)
-{
-        int fd = accept4(a->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd < 0)
-                return errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS;
-        if (peers_allow(&a->options.peers, fd))
-                httpd_enter(a->httpd, fd);
-        else
-                close(fd);
-        return true;
-}
-
-static void *accept_main(void *arg)
-{
-        struct admin *a = arg;
-        struct pollfd polled[] = {
-                {.fd = a->stop_fd, .events = POLLIN},
-                {.fd = a->listener, .events = POLLIN},
-        };
-        for (;;) {
-                poll(polled, 2, -1);
-                if (polled[0].revents != 0)
-                        return NULL;
-                if (polled[1].revents != 0 && !accept_one(a) && poll(polled, 1, PAUSE_MS) > 0)
-                        return NULL;
         }
 }
 
@@ -247,27 +188,19 @@ static void *accept_main(void *arg)
 
 static int start(struct admin *a, struct err *e)
 {
-        a->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        static const struct httpd_limits limits = {
-                .connections = CONNECTIONS_MAX, .idle_timeout_s = IDLE_TIMEOUT_S};
-        a->httpd = httpd_new(serve, a, &limits);
-        if (a->stop_fd < 0 || a->httpd == NULL)
-                return err_set(e, ERR_SYSTEM, "no threads or descriptors for the admin socket");
-        if (unix_socket_listen(&a->options.socket, &a->listener, e) < 0)
+        struct http_listener_options o = {
+                .fd = a->options.inherited, .peers = &a->options.peers, .handler = serve, .arg = a};
+        if (o.fd < 0 && unix_socket_listen(&a->options.socket, &o.fd, e) < 0)
                 return -1;
-        int failed = pthread_create(&a->thread, NULL, accept_main, a);
-        return failed != 0 ? err_set_sys(e, failed, "no thread for the admin socket") : 0;
+        a->listens = true;
+        return http_listener_new(&o, &a->listener, e);
 }
 
 static void release(struct admin *a)
 {
-        if (a->listener >= 0) {
+        if (a->listens && a->options.inherited < 0)
                 unlink(a->path); /* before close: until then nobody else takes the path */
-                close(a->listener);
-        }
-        httpd_free(a->httpd);
-        if (a->stop_fd >= 0)
-                close(a->stop_fd);
+        http_listener_free(a->listener);
         free(a->path);
         free(a);
 }
@@ -278,7 +211,6 @@ int admin_new(const struct admin_options *o, struct admin **out, struct err *e)
         a->options = *o;
         a->path = mem_strdup(o->socket.path);
         a->started_unix_ms = clock_unix_s() * 1000;
-        a->listener = a->stop_fd = -1;
         if (start(a, e) < 0) {
                 release(a);
                 return -1;
@@ -295,9 +227,6 @@ void admin_phase(struct admin *a, enum admin_phase phase)
 
 void admin_free(struct admin *a)
 {
-        if (a == NULL)
-                return;
-        eventfd_write(a->stop_fd, 1);
-        pthread_join(a->thread, NULL);
-        release(a);
+        if (a != NULL)
+                release(a);
 }

@@ -13,6 +13,7 @@
 
 struct admin_options {
         struct unix_socket socket;
+        int inherited; /* listens already, and is the admin's from now on; -1: socket is made */
         struct peers peers;
         struct pull_service *service; /* borrowed */
         const char *config_path;      /* NULL: defaults; borrowed */
@@ -26,7 +27,7 @@ struct admin;
 /* Listens and answers from now on. ERR_CONFIG and ERR_SYSTEM. */
 int admin_new(const struct admin_options *o, struct admin **out, struct err *e) ERR_MUST_CHECK;
 void admin_phase(struct admin *a, enum admin_phase phase); /* accepts NULL */
-/* Ends running requests and removes the socket. Accepts NULL. */
+/* Ends running requests and removes the socket that it made. Accepts NULL. */
 void admin_free(struct admin *a);
 
 #endif

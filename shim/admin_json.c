@@ -61,8 +61,9 @@ static json_t *number(uint64_t n)
 json_t *admin_json_counters(void)
 {
         json_t *counters = json_object();
-        for (enum metric m = 0; m < METRIC_COUNT; m++)
-                json_object_set_new(counters, metrics_name(m), number(metrics_get(m)));
+        for (enum metrics_counter c = 0; c < COUNTER_COUNT; c++)
+                json_object_set_new(
+                        counters, metrics_counter_name(c), number(metrics_counter_get(c)));
         return counters;
 }
 

@@ -83,7 +83,7 @@ void flight_abort(struct flights *f, const char *ref, const char *digest)
                 log_line(LOG_LEVEL_WARNING, "a spoilt ingest was not aborted", "ref", ref, "digest",
                         digest, "error", e.msg, NULL);
         } else if (was_there) {
-                metrics_add(METRIC_INGESTS_ABORTED, 1);
+                metrics_add(METRIC_INGESTS_ABORTED, 1, METRICS_WORDS(NULL));
                 log_line(LOG_LEVEL_INFO, "a spoilt ingest was aborted", "ref", ref, "digest",
                         digest, NULL);
         }

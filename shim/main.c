@@ -9,14 +9,18 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "config/config.h"
 #include "resolver/resolve.h"
 #include "shim/admin.h"
+#include "shim/listen.h"
+#include "shim/manager.h"
+#include "shim/metrics_door.h"
+#include "shim/metrics_page.h"
 #include "shim/pull.h"
 #include "shim/resident.h"
 #include "shim/sweep.h"
@@ -24,7 +28,7 @@
 
 #define DEFAULT_CONFIG "/etc/cri-resolved/config.toml"
 
-enum { STOP_GRACE_MS = 30000, ARENAS_MAX = 2, PROBE_CONNECTS = 2, DESCRIPTORS = 65536 };
+enum { ARENAS_MAX = 2, PROBE_CONNECTS = 2, DESCRIPTORS = 65536 };
 
 static const char usage[] =
         "usage: cri-resolved [--config FILE] [--check] [--version] [--help]\n"
@@ -36,12 +40,19 @@ static const char usage[] =
         "  --version      print the version and exit\n"
         "\n"
         "SIGHUP reads the configuration again. SIGUSR1 logs one line with all counters. SIGTERM\n"
-        "lets running calls end (30 s at most), then cancels them and ends the program.\n";
+        "lets running calls end (shim.stop_timeout at most), then cancels them and ends the "
+        "program.\n";
 
 struct options {
         const char *config_path; /* NULL: defaults */
         bool check;
 };
+
+/* The file that was named, else the default one if it is there. NULL: none. */
+static const char *or_default(const char *path)
+{
+        return path == NULL && access(DEFAULT_CONFIG, F_OK) == 0 ? DEFAULT_CONFIG : path;
+}
 
 /* Returns an exit code, or -1 to go on. */
 static int read_options(int argc, char **argv, struct options *o)
@@ -78,26 +89,41 @@ static int read_options(int argc, char **argv, struct options *o)
                         argv[optind]);
                 return 64;
         }
-        if (o->config_path == NULL && access(DEFAULT_CONFIG, F_OK) == 0)
-                o->config_path = DEFAULT_CONFIG;
+        o->config_path = or_default(o->config_path);
         return -1;
 }
 
 /* What a signal acts on. */
 struct living {
         const char *config_path; /* NULL: none */
+        const char *listen;      /* for the log */
         struct relay *relay;
-        struct admin *admin; /* NULL: there is none */
+        struct admin *admin;           /* NULL: there is none */
+        struct http_listener *metrics; /* on TCP; NULL: there is none */
+        struct containers *containers; /* NULL: NRI is off */
 };
 
 static void publish(struct config *config)
 {
         log_setup(config->log_level, config->log_json);
         cleanup_free char *note = NULL;
+        metrics_page_prime(config);
+        metrics_set(METRIC_CONFIG_LOADED, (uint64_t)clock_unix_s(), METRICS_WORDS(NULL));
+        metrics_set(METRIC_CONFIG_LAST_RELOAD_OK, 1, METRICS_WORDS(NULL));
         config_publish(config, &note);
         if (note != NULL)
                 log_line(LOG_LEVEL_WARNING, "these keys take effect at the next start", "keys",
                         note, NULL);
+}
+
+#define SERVING "serving, version " CRI_RESOLVED_VERSION
+
+static void say_not_reloaded(const char *why)
+{
+        log_line(LOG_LEVEL_ERROR, "configuration not reloaded, the old one stays", "error", why,
+                NULL);
+        cleanup_free char *state = mem_printf(SERVING "; configuration not reloaded: %s", why);
+        manager_ready(state);
 }
 
 /* All or nothing: a file with an error in it changes nothing. */
@@ -105,9 +131,12 @@ static void reload(const struct living *l)
 {
         struct err e;
         struct config *config = NULL;
-        if (config_load(l->config_path, &config, &e) < 0) {
-                log_line(LOG_LEVEL_ERROR, "configuration not reloaded, the old one stays", "error",
-                        e.msg, NULL);
+        const char *path = or_default(l->config_path); /* it may have come since the start */
+        manager_reloading();
+        if (config_load(path, &config, &e) < 0) {
+                say_not_reloaded(e.msg);
+                metrics_add(METRIC_CONFIG_RELOADS, 1, METRICS_WORDS("failed"));
+                metrics_set(METRIC_CONFIG_LAST_RELOAD_OK, 0, METRICS_WORDS(NULL));
                 return;
         }
         if (config->mirror_count > 0)
@@ -115,7 +144,10 @@ static void reload(const struct living *l)
         relay_forget_capture(l->relay);
         way_forget();
         publish(config);
-        log_line(LOG_LEVEL_INFO, "configuration reloaded", "file", log_or(l->config_path), NULL);
+        metrics_add(METRIC_CONFIG_RELOADS, 1, METRICS_WORDS("ok"));
+        containers_reloaded(l->containers);
+        log_line(LOG_LEVEL_INFO, "configuration reloaded", "file", log_or(path), NULL);
+        manager_ready(SERVING);
 }
 
 /* ---- listening ---- */
@@ -142,51 +174,55 @@ static int group_ids(const struct config *c, uint32_t **out, struct err *e)
         return 0;
 }
 
-/* systemd's sockets where it hands some over, else our own. */
-static int listen_all(struct proxy *proxy, const struct config *c, struct err *e)
-{
-        int inherited = sd_listen_fds(1);
-        for (int i = 0; i < inherited; i++)
-                if (proxy_listen_fd(proxy, SD_LISTEN_FDS_START + i, e) < 0)
-                        return -1;
-        if (inherited > 0)
-                return 0;
-        for (size_t i = 0; i < c->listen_count; i++) {
-                const char *path = c->listen[i] + strlen("unix://");
-                if (proxy_listen_unix(proxy, path, c->listen_mode, c->listen_gid, e) < 0)
-                        return -1;
-        }
-        return 0;
-}
-
 /* ---- life ---- */
 
 static void log_counters(void)
 {
-        struct log_pair pairs[METRIC_COUNT];
-        char values[METRIC_COUNT][24];
-        for (enum metric m = 0; m < METRIC_COUNT; m++) {
-                snprintf(values[m], sizeof(values[m]), "%" PRIu64, metrics_get(m));
-                pairs[m] = (struct log_pair){metrics_name(m), values[m]};
+        struct log_pair pairs[COUNTER_COUNT];
+        char values[COUNTER_COUNT][24];
+        for (enum metrics_counter c = 0; c < COUNTER_COUNT; c++) {
+                snprintf(values[c], sizeof(values[c]), "%" PRIu64, metrics_counter_get(c));
+                pairs[c] = (struct log_pair){metrics_counter_name(c), values[c]};
         }
-        log_pairs(LOG_LEVEL_INFO, "counters", pairs, METRIC_COUNT);
+        log_pairs(LOG_LEVEL_INFO, "counters", pairs, COUNTER_COUNT);
 }
 
 static void follow_signals(const sigset_t *signals, const struct living *l)
 {
         for (;;) {
                 int signal = sigwaitinfo(signals, NULL);
-                if (signal == SIGHUP) {
-                        sd_notify(0, "RELOADING=1");
+                if (signal == SIGHUP)
                         reload(l);
-                        sd_notify(0, "READY=1");
-                } else if (signal == SIGUSR1) {
+                else if (signal == SIGUSR1)
                         log_counters();
-                } else if (signal == SIGTERM || signal == SIGINT) {
-                        sd_notify(0, "STOPPING=1");
+                else if (signal == SIGTERM || signal == SIGINT)
                         return;
-                }
         }
+}
+
+static void say_draining(void *arg, unsigned calls_left)
+{
+        (void)arg;
+        cleanup_free char *state = mem_printf("draining, %u calls left", calls_left);
+        manager_status(state);
+}
+
+static void turned(void *arg)
+{
+        (void)arg;
+        manager_watchdog_feed();
+}
+
+/* Calls that are under way have the time that the configuration gives them. */
+static void stop(struct proxy *proxy)
+{
+        cleanup_config const struct config *c = config_get();
+        char limit[24];
+        snprintf(limit, sizeof(limit), "%" PRId64, c->stop_timeout_ms);
+        manager_stopping(c->stop_timeout_ms);
+        log_line(LOG_LEVEL_INFO, "stopping: running calls may end", "limit_ms", limit, NULL);
+        proxy_stop(proxy, c->stop_timeout_ms);
+        log_line(LOG_LEVEL_INFO, "stopped", NULL);
 }
 
 static const struct proxy_method methods[] = {
@@ -195,22 +231,27 @@ static const struct proxy_method methods[] = {
         {0},
 };
 
-static int serve(const struct config *c, struct proxy *proxy, const sigset_t *signals,
+/* Kubelet keeps the first one open for ever, whoever watches containerd's events the other. */
+static const char *const endless[] = {
+        "/runtime.v1.RuntimeService/GetContainerEvents",
+        "/containerd.services.events.v1.Events/Subscribe",
+        NULL,
+};
+
+static int serve(struct proxy *proxy, const sigset_t *signals, const struct config *c,
         const struct living *l, struct err *e)
 {
-        if (listen_all(proxy, c, e) < 0 || proxy_start(proxy, e) < 0)
+        if (proxy_start(proxy, e) < 0)
                 return -1;
         admin_phase(l->admin, ADMIN_SERVES);
-        log_line(LOG_LEVEL_INFO, "serving", "version", CRI_RESOLVED_VERSION, "listen", c->listen[0],
+        log_line(LOG_LEVEL_INFO, "serving", "version", CRI_RESOLVED_VERSION, "listen", l->listen,
                 "backend", c->backend, "configuration",
                 l->config_path != NULL ? l->config_path : "defaults", NULL);
-        sd_notify(0, "READY=1");
+        manager_ready(SERVING);
         resident_trim();
         follow_signals(signals, l);
         admin_phase(l->admin, ADMIN_STOPS);
-        log_line(LOG_LEVEL_INFO, "stopping: running calls have 30 s to end", NULL);
-        proxy_stop(proxy, STOP_GRACE_MS);
-        log_line(LOG_LEVEL_INFO, "stopped", NULL);
+        stop(proxy);
         return 0;
 }
 
@@ -224,6 +265,7 @@ static int probe(
 
 static void service_fini(struct pull_service *s)
 {
+        containers_free(s->containers);
         flights_free(s->flights);
         relay_free(s->relay);
         tally_free(s->tally);
@@ -235,7 +277,25 @@ static void service_fini(struct pull_service *s)
         resolver_free(s->resolver);
 }
 
-static int service_init(struct pull_service *s, const struct config *c, struct err *e)
+/* An inherited port is served in any case: without us, who connects there would wait for ever. */
+static void open_relay(struct relay *r, const struct config *c, struct manager_sockets *sockets)
+{
+        bool inherited = sockets->relay >= 0;
+        if (inherited)
+                relay_inherit(r, manager_socket_out(&sockets->relay));
+        if (inherited || c->mirror_count > 0)
+                relay_listen(r);
+}
+
+static int start_containers(struct pull_service *s, const struct config *c, struct err *e)
+{
+        s->containers = containers_new();
+        return containers_start(
+                s->containers, &s->images, s->resolver, c->nri_socket + strlen("unix://"), e);
+}
+
+static int service_init(struct pull_service *s, const struct config *c,
+        struct manager_sockets *sockets, struct err *e)
 {
         *s = (struct pull_service){
                 .resolver = resolver_new(), .order = order_new(), .tally = tally_new()};
@@ -249,14 +309,18 @@ static int service_init(struct pull_service *s, const struct config *c, struct e
                 service_fini(s);
                 return err_set(e, ERR_SYSTEM, "the relay gets no threads or descriptors");
         }
-        if (c->mirror_count > 0)
-                relay_listen(s->relay);
+        open_relay(s->relay, c, sockets);
         s->flights = flights_new(&s->images, s->relay, s->tally);
+        if (c->nri_enabled && start_containers(s, c, e) < 0) {
+                service_fini(s);
+                return -1;
+        }
         return 0;
 }
 
 static int open_admin(const struct config *c, struct pull_service *service,
-        const struct proxy_options *proxy, struct living *l, struct err *e)
+        const struct proxy_options *proxy, struct manager_sockets *sockets, struct living *l,
+        struct err *e)
 {
         if (c->admin_listen == NULL)
                 return 0;
@@ -265,6 +329,7 @@ static int open_admin(const struct config *c, struct pull_service *service,
                         .key = "admin.listen",
                         .mode = c->listen_mode,
                         .gid = c->listen_gid},
+                .inherited = manager_socket_out(&sockets->admin),
                 .peers = {.allow_gids = proxy->allow_gids,
                         .allow_gid_count = proxy->allow_gid_count},
                 .service = service,
@@ -274,29 +339,53 @@ static int open_admin(const struct config *c, struct pull_service *service,
         return admin_new(&o, &l->admin, e);
 }
 
+/* A socket of the manager's is served in any case, as the relay's port is. */
+static int open_metrics(const struct config *c, struct pull_service *service,
+        struct manager_sockets *sockets, struct living *l, struct err *e)
+{
+        int fd = manager_socket_out(&sockets->metrics);
+        if (fd < 0 && c->metrics_listen == NULL)
+                return 0;
+        if (fd < 0 && metrics_door_listen(c->metrics_listen, &fd, e) < 0)
+                return -1;
+        return metrics_door_new(fd, service, &l->metrics, e);
+}
+
 static int run(
         const struct config *c, const sigset_t *signals, const char *config_path, struct err *e)
 {
         cleanup_free uint32_t *gids = NULL;
-        if (group_ids(c, &gids, e) < 0)
-                return -1;
+        cleanup(manager_sockets_fini) struct manager_sockets sockets;
         struct pull_service service;
-        if (service_init(&service, c, e) < 0)
+        if (listen_take(c, &sockets, e) < 0 || group_ids(c, &gids, e) < 0 ||
+                service_init(&service, c, &sockets, e) < 0)
                 return -1;
         struct proxy_options options = {
                 .backend = c->backend,
                 .backend_wait_ms = c->backend_wait_ms,
                 .methods = methods,
                 .handler_arg = &service,
+                .endless = endless,
+                .events = {.turned = turned,
+                        .turn_ms = manager_watchdog_ms(),
+                        .draining = say_draining},
                 .allow_gids = gids,
                 .allow_gid_count = c->allow_group_count,
         };
         struct proxy *proxy = proxy_new(&options);
         struct sweep *sweep = sweep_new(service.flights);
-        struct living living = {.config_path = config_path, .relay = service.relay};
-        int r = open_admin(c, &service, &options, &living, e);
+        struct living living = {.config_path = config_path,
+                .listen = sockets.cri_count > 0 ? "inherited" : c->listen[0],
+                .relay = service.relay,
+                .containers = service.containers};
+        int r = listen_cri(proxy, c, &sockets, e);
         if (r == 0)
-                r = serve(c, proxy, signals, &living, e);
+                r = open_admin(c, &service, &options, &sockets, &living, e);
+        if (r == 0)
+                r = open_metrics(c, &service, &sockets, &living, e);
+        if (r == 0)
+                r = serve(proxy, signals, c, &living, e);
+        http_listener_free(living.metrics);
         admin_free(living.admin);
         sweep_free(sweep);
         proxy_free(proxy);

@@ -13,8 +13,8 @@ uint8_t *message_pack(const ProtobufCMessage *m, size_t *size)
         return packed;
 }
 
-int message_ask(struct rpc *rpc, const char *method, const ProtobufCMessage *request,
-        int64_t timeout_ms, struct rpc_answer *answer, struct err *e)
+int message_ask_until(struct rpc *rpc, const char *method, const ProtobufCMessage *request,
+        int64_t timeout_ms, struct cancel *cancel, struct rpc_answer *answer, struct err *e)
 {
         size_t size = 0;
         cleanup_free uint8_t *packed = message_pack(request, &size);
@@ -23,13 +23,22 @@ int message_ask(struct rpc *rpc, const char *method, const ProtobufCMessage *req
                 .request = packed,
                 .request_size = size,
                 .timeout_ms = timeout_ms,
+                .cancel = cancel,
         };
         rpc_do(rpc, &call, answer);
         if (answer->code == GRPC_OK)
                 return 0;
+        if (cancel_fired(cancel))
+                return err_set(e, ERR_CANCELLED, "cancelled");
         enum err_code kind = answer->code == GRPC_NOT_FOUND     ? ERR_NOT_FOUND
                              : answer->code == GRPC_UNAVAILABLE ? ERR_BACKEND
                                                                 : ERR_INTERNAL;
         return err_set(e, kind, "containerd: %s: %s", strrchr(method, '/') + 1,
                 answer->message != NULL ? answer->message : "no message");
+}
+
+int message_ask(struct rpc *rpc, const char *method, const ProtobufCMessage *request,
+        int64_t timeout_ms, struct rpc_answer *answer, struct err *e)
+{
+        return message_ask_until(rpc, method, request, timeout_ms, NULL, answer, e);
 }

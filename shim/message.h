@@ -18,5 +18,9 @@ uint8_t *message_pack(const ProtobufCMessage *m, size_t *size);
  */
 int message_ask(struct rpc *rpc, const char *method, const ProtobufCMessage *request,
         int64_t timeout_ms, struct rpc_answer *answer, struct err *e) ERR_MUST_CHECK;
+/* The same for one who may be told to stop: ERR_CANCELLED. */
+int message_ask_until(struct rpc *rpc, const char *method, const ProtobufCMessage *request,
+        int64_t timeout_ms, struct cancel *cancel, struct rpc_answer *answer,
+        struct err *e) ERR_MUST_CHECK;
 
 #endif

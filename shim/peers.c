@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 
 static bool is_allowed(const struct peers *p, gid_t gid)
 {
@@ -39,6 +40,7 @@ bool peers_allow(struct peers *p, int fd)
         if (peer.uid == 0 || is_allowed(p, peer.gid) || supplementary_allowed(p, fd))
                 return true;
         char uid[16], pid[16], total[24];
+        metrics_add(METRIC_PEERS_REFUSED, 1, METRICS_WORDS(NULL));
         snprintf(uid, sizeof uid, "%u", peer.uid);
         snprintf(pid, sizeof pid, "%d", peer.pid);
         snprintf(total, sizeof total, "%lu", ++p->refused);

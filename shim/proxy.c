@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "shim/proxy_internal.h"
+#include "shim/rpc_words.h"
 
 enum {
         SLOTS = 32,             /* calls that core can hand over without waiting for us */
@@ -62,8 +64,70 @@ void proxy_call_read(
         h->reading = proxy_call_batch(c, call, &op, 1, t);
 }
 
+/* ---- counting ---- */
+
+static bool is_endless(const struct proxy *p, grpc_slice name)
+{
+        for (const char *const *m = p->endless_methods; m != NULL && *m != NULL; m++)
+                if (grpc_slice_str_cmp(name, *m) == 0)
+                        return true;
+        return false;
+}
+
+static void count_call(struct proxy_call *c)
+{
+        struct proxy *p = c->proxy;
+        c->began_ns = clock_mono_ns();
+        atomic_fetch_add_explicit(&p->calls, 1, memory_order_relaxed);
+        c->is_endless = is_endless(p, c->details.method);
+        if (!c->is_endless)
+                return;
+        c->next_endless = p->endless;
+        p->endless = c;
+        p->endless_count++;
+}
+
+static void uncount_call(struct proxy_call *c)
+{
+        struct proxy *p = c->proxy;
+        if (c->began_ns == 0)
+                return;
+        atomic_fetch_sub_explicit(&p->calls, 1, memory_order_relaxed);
+        if (!c->is_endless)
+                return;
+        struct proxy_call **at = &p->endless;
+        while (*at != c)
+                at = &(*at)->next_endless;
+        *at = c->next_endless;
+        p->endless_count--;
+}
+
+/* A client that has gone has seen no status, whatever was answered; of its reasons core knows none.
+ */
+static int outcome_of(const struct proxy_call *c)
+{
+        if (c->cancelled)
+                return GRPC_STATUS_CANCELLED;
+        return c->method != NULL ? c->answered : (int)c->status;
+}
+
+static void tell_outcome(const struct proxy_call *c)
+{
+        grpc_slice name = c->details.method;
+        const char *method = rpc_word_of_method(
+                (const char *)GRPC_SLICE_START_PTR(name), GRPC_SLICE_LENGTH(name));
+        metrics_add(METRIC_RPCS, 1, METRICS_WORDS(method, rpc_word_of_code(outcome_of(c))));
+        metrics_observe(
+                METRIC_RPC_DURATION, (clock_mono_ns() - c->began_ns) / 1000, METRICS_WORDS(method));
+}
+
+/* ---- from its begin to its end ---- */
+
 static void call_free(struct proxy_call *c)
 {
+        uncount_call(c);
+        if (c->began_ns != 0)
+                tell_outcome(c);
         proxy_list_remove(c);
         proxy_pass_fini(c);
         proxy_handle_fini(c);
@@ -121,9 +185,11 @@ static void call_accepted(void *owner, bool ok)
 {
         struct proxy_call *c = owner;
         struct proxy *p = c->proxy;
+        p->slots--;
         if (!ok) /* the server shuts down */
                 return;
         post_slot(p);
+        count_call(c);
         c->method = find_method(p, c->details.method);
         if (c->method != NULL)
                 proxy_handle_prepare(c);
@@ -149,9 +215,12 @@ static void post_slot(struct proxy *p)
         grpc_metadata_array_init(&c->metadata);
         c->pending = 1;
         proxy_tag_release(&c->accepted);
+        p->slots++;
         if (grpc_server_request_call(p->server, &c->front, &c->details, &c->metadata, p->queue,
-                    p->queue, &c->accepted) != GRPC_CALL_OK)
-                call_free(c);
+                    p->queue, &c->accepted) == GRPC_CALL_OK)
+                return;
+        p->slots--;
+        call_free(c);
 }
 
 /* ---- the wait for a backend that was never there ---- */
@@ -173,16 +242,87 @@ static void retry_backend(struct proxy *p)
         }
 }
 
+/* ---- tags that go through the queue for their own sake ---- */
+
+/* A batch of nothing is done at once; that is said by the queue, as for any other batch. False: the
+ * queue takes nothing any more. Any thread. */
+static bool put_into_queue(struct proxy *p, struct proxy_tag *t)
+{
+        pthread_mutex_lock(&p->lock);
+        bool open = !p->is_closing;
+        if (open) {
+                proxy_tag_release(t);
+                grpc_call_start_batch(p->idle_call, NULL, 0, t, NULL);
+        }
+        pthread_mutex_unlock(&p->lock);
+        return open;
+}
+
+static void woken(void *owner, bool ok)
+{
+        (void)owner;
+        (void)ok;
+}
+
+void proxy_wake(struct proxy *p)
+{
+        put_into_queue(p, &p->wake);
+}
+
+/* The proof that the queue works. */
+static void begin_turn(struct proxy *p)
+{
+        p->next_turn_ms = clock_mono_ms() + p->events.turn_ms;
+        if (!p->turn_under_way)
+                p->turn_under_way = put_into_queue(p, &p->turn);
+}
+
+static void turn_done(void *owner, bool ok)
+{
+        struct proxy *p = owner;
+        (void)ok;
+        p->turn_under_way = false;
+        p->events.turned(p->events.arg);
+}
+
+static void tags_init(struct proxy *p)
+{
+        p->wake.done = woken;
+        p->turn.done = turn_done;
+        p->wake.owner = p->turn.owner = p;
+        p->turns = p->events.turned != NULL && p->events.turn_ms > 0;
+        p->idle_channel = grpc_lame_client_channel_create(NULL, GRPC_STATUS_UNAVAILABLE, "");
+        p->idle_call = grpc_channel_create_call(p->idle_channel, NULL, GRPC_PROPAGATE_DEFAULTS,
+                p->queue, grpc_slice_from_static_string("/idle"), NULL,
+                gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+}
+
+static void tags_fini(struct proxy *p)
+{
+        grpc_call_unref(p->idle_call);
+        grpc_channel_destroy(p->idle_channel);
+}
+
+static bool turn_is_due(const struct proxy *p)
+{
+        return p->turns && clock_mono_ms() >= p->next_turn_ms;
+}
+
 /* ---- the queue thread ---- */
 
 static gpr_timespec next_wake(const struct proxy *p)
 {
-        if (p->held.first != NULL)
+        if (p->held.first != NULL || proxy_drain_looks(p))
                 return gpr_inf_past(GPR_CLOCK_MONOTONIC);
-        if (p->waiting.first == NULL)
+        int64_t wait_ms = p->waiting.first != NULL ? BACKEND_RETRY_MS : INT64_MAX;
+        if (p->turns) {
+                int64_t turn_ms = p->next_turn_ms - clock_mono_ms();
+                wait_ms = turn_ms < wait_ms ? turn_ms : wait_ms;
+        }
+        if (wait_ms == INT64_MAX)
                 return gpr_inf_future(GPR_CLOCK_MONOTONIC);
         return gpr_time_add(
-                gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(BACKEND_RETRY_MS, GPR_TIMESPAN));
+                gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(wait_ms, GPR_TIMESPAN));
 }
 
 static void shut_done(void *owner, bool ok)
@@ -199,7 +339,7 @@ static void complete(struct proxy *p, struct proxy_tag *t, bool ok)
 {
         (void)atomic_load_explicit(&t->fence, memory_order_acquire);
         t->done(t->owner, ok);
-        if (t == &p->shut)
+        if (t == &p->shut || t == &p->turn || t == &p->wake)
                 return;
         struct proxy_call *c = t->owner;
         if (--c->pending == 0)
@@ -222,7 +362,16 @@ static void *queue_main(void *arg)
                 }
                 if (p->waiting.first != NULL && clock_mono_ms() >= p->next_try_ms)
                         retry_backend(p);
+                if (turn_is_due(p))
+                        begin_turn(p);
+                proxy_drain_step(p, event.type == GRPC_QUEUE_TIMEOUT);
         }
+}
+
+static void *queue_thread(void *arg)
+{
+        pthread_setname_np(pthread_self(), "queue");
+        return queue_main(arg);
 }
 
 /* ---- life ---- */
@@ -230,7 +379,8 @@ static void *queue_main(void *arg)
 static grpc_server *server_new(grpc_completion_queue *queue)
 {
         grpc_arg list[RPC_ARGUMENTS_MAX];
-        grpc_channel_args arguments = {.num_args = rpc_arguments_common(list), .args = list};
+        size_t n = rpc_arguments_common(list);
+        grpc_channel_args arguments = {.num_args = n, .args = list};
         grpc_server *server = grpc_server_create(&arguments, NULL);
         grpc_server_register_completion_queue(server, queue, NULL);
         return server;
@@ -246,6 +396,9 @@ struct proxy *proxy_new(const struct proxy_options *o)
         rpc_target_announce(p->target);
         p->methods = o->methods;
         p->handler_arg = o->handler_arg;
+        p->endless_methods = o->endless;
+        p->events = o->events;
+        tags_init(p);
         p->backend_wait_ms = o->backend_wait_ms;
         p->acceptor = proxy_acceptor_new(p->server, o->allow_gids, o->allow_gid_count);
         pthread_mutex_init(&p->lock, NULL);
@@ -275,61 +428,18 @@ int proxy_start(struct proxy *p, struct err *e)
         for (int i = 0; i < SLOTS; i++)
                 post_slot(p);
         p->wait_until_ms = clock_mono_ms() + p->backend_wait_ms;
-        int failed = pthread_create(&p->thread, NULL, queue_main, p);
+        int failed = pthread_create(&p->thread, NULL, queue_thread, p);
         if (failed != 0)
                 return err_set_sys(e, failed, "cannot start the queue thread");
         p->started = true;
         return proxy_acceptor_start(p->acceptor, e);
 }
 
-/* False when the time is over first. */
-static bool wait_shut(struct proxy *p, int64_t grace_ms)
-{
-        int64_t until_ns = clock_mono_ns() + grace_ms * 1000000;
-        struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
-        int failed = 0;
-        pthread_mutex_lock(&p->lock);
-        while (!p->is_shut && failed == 0)
-                failed = pthread_cond_timedwait(&p->changed, &p->lock, &until);
-        bool done = p->is_shut;
-        pthread_mutex_unlock(&p->lock);
-        return done;
-}
-
-/* Cancelled calls end by themselves; handlers do when their token has fired. */
-static void wait_end(struct proxy *p)
-{
-        pthread_mutex_lock(&p->lock);
-        while (!p->is_shut || p->handler_threads > 0)
-                pthread_cond_wait(&p->changed, &p->lock);
-        pthread_mutex_unlock(&p->lock);
-}
-
-void proxy_stop(struct proxy *p, int64_t grace_ms)
-{
-        if (!p->started) {
-                proxy_acceptor_stop(p->acceptor);
-                return;
-        }
-        proxy_acceptor_pause(p->acceptor);
-        p->started = false;
-        atomic_store_explicit(&p->stopping, true, memory_order_relaxed);
-        proxy_tag_release(&p->shut);
-        grpc_server_shutdown_and_notify(p->server, p->queue, &p->shut);
-        if (!wait_shut(p, grace_ms))
-                grpc_server_cancel_all_calls(p->server);
-        wait_end(p);
-        /* Only now: the last pull may have written a tag, and its order was known to us alone. A
-         * daemon that took over the socket before could be overtaken by that write. */
-        proxy_acceptor_stop(p->acceptor);
-        grpc_completion_queue_shutdown(p->queue);
-        pthread_join(p->thread, NULL);
-}
-
 /* A server must be shut down before it goes, even one that never started. */
-static void drain(struct proxy *p)
+static void shut_unstarted(struct proxy *p)
 {
         grpc_server_shutdown_and_notify(p->server, p->queue, &p->shut);
+        p->is_closing = true;
         grpc_completion_queue_shutdown(p->queue);
         queue_main(p);
 }
@@ -341,7 +451,8 @@ void proxy_free(struct proxy *p)
         proxy_stop(p, 0);
         proxy_acceptor_free(p->acceptor);
         if (!p->is_shut)
-                drain(p);
+                shut_unstarted(p);
+        tags_fini(p);
         grpc_server_destroy(p->server);
         grpc_completion_queue_destroy(p->queue);
         rpc_target_free(p->target);

@@ -27,11 +27,25 @@ struct proxy_method {
         proxy_handler_fn handler;
 };
 
+/* What the owner may want to know. Members may be NULL. */
+struct proxy_events {
+        /* On the queue thread, every turn_ms: what was put into the completion queue has come out
+         * of it, so that calls are served. For a watchdog. */
+        void (*turned)(void *arg);
+        int64_t turn_ms;
+        /* On the thread that stops the proxy, when the number has changed. */
+        void (*draining)(void *arg, unsigned calls_left);
+        void *arg;
+};
+
 struct proxy_options {
         const char *backend;     /* "unix:///..." */
         int64_t backend_wait_ms; /* how long calls wait for a backend that was never there */
         const struct proxy_method *methods; /* ends with path NULL; borrowed for ever */
         void *handler_arg;
+        const char *const *endless; /* methods whose calls end only when somebody ends them; the
+                                       last is NULL; borrowed for ever; NULL: there are none */
+        struct proxy_events events;
         const uint32_t *allow_gids; /* peers besides root: with one of these as primary or
                                        supplementary group */
         size_t allow_gid_count;
@@ -47,7 +61,11 @@ int proxy_listen_fd(struct proxy *p, int fd, struct err *e) ERR_MUST_CHECK;
 
 int proxy_start(
         struct proxy *p, struct err *e) ERR_MUST_CHECK; /* starts accept and queue threads */
-/* Stops accepting; waits until running calls have ended, at most grace_ms, then cancels them. */
+/*
+ * Stops accepting connections; waits until running calls have ended, at most grace_ms, then cancels
+ * them. What clients send until then is served, too (see proxy_drain.c). Endless calls are ended,
+ * with UNAVAILABLE, when there are no others.
+ */
 void proxy_stop(struct proxy *p, int64_t grace_ms);
 void proxy_free(struct proxy *p);
 

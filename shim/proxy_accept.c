@@ -8,6 +8,7 @@
 #include <grpc/grpc_posix.h>
 #include <grpc/grpc_security.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -67,6 +68,7 @@ static bool stop_asked(const struct proxy_acceptor *a, int wait_ms)
 static void *accept_main(void *arg)
 {
         struct proxy_acceptor *a = arg;
+        pthread_setname_np(pthread_self(), "accept");
         struct pollfd polled[LISTENERS_MAX + 1];
         for (size_t i = 0; i < a->count; i++)
                 polled[i] = (struct pollfd){.fd = a->listeners[i].fd, .events = POLLIN};

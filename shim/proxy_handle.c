@@ -174,6 +174,7 @@ static void send_answer(struct proxy_call *c, const struct rpc_answer *a, grpc_m
                         .status = (grpc_status_code)a->code,
                         .status_details = message}};
         grpc_call *front = c->front;
+        c->answered = a->code;
         proxy_tag_release(&c->front_sent);
         if (grpc_call_start_batch(front, ops, n, &c->front_sent, NULL) == GRPC_CALL_OK)
                 return;

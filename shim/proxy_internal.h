@@ -6,6 +6,7 @@
  * proxy_accept.c listeners, peers, the accept thread
  * proxy_pass.c   calls that go through
  * proxy_handle.c calls that a handler answers
+ * proxy_drain.c  the end: calls are waited for
  *
  * Everything here belongs to the queue thread, unless a comment says otherwise. A call lives until
  * nothing of it is pending in the completion queue.
@@ -62,7 +63,10 @@ struct proxy_call {
         grpc_metadata_array metadata;
         int cancelled; /* core's, until `closed` is done */
         bool is_gone;  /* the client has cancelled, or its connection or deadline has ended */
+        bool is_endless;
+        struct proxy_call *next_endless;
         struct proxy_tag accepted, closed, front_read, front_sent;
+        int64_t began_ns; /* and is in proxy.calls; 0: it is a slot that nobody has called yet */
 
         const struct proxy_method *method; /* NULL: goes through */
         void (*begin)(struct proxy_call *c);
@@ -83,6 +87,7 @@ struct proxy_call {
         bool status_known;
 
         /* Handled. */
+        int answered; /* the status; its handler's until front_sent is done */
         struct cancel cancel;
         uint8_t *request;
         size_t request_size;
@@ -98,6 +103,8 @@ struct proxy {
         struct rpc_target *target;
         const struct proxy_method *methods;
         void *handler_arg;
+        const char *const *endless_methods;
+        struct proxy_events events;
         struct proxy_acceptor *acceptor;
         pthread_t thread;
         bool started;
@@ -106,10 +113,25 @@ struct proxy {
         int64_t wait_until_ms; /* for a backend that was never there */
         int64_t next_try_ms;
         bool backend_reached;
-        atomic_bool stopping;      /* proxy_stop's: nobody waits for the backend any more */
+        atomic_bool stopping;      /* proxy_stop's: no call waits for the backend any more */
         struct proxy_list waiting; /* for the backend */
         struct proxy_list held;    /* for more to send, see proxy_pass.c */
         unsigned events_since_flush;
+
+        unsigned slots;    /* calls that core may hand over */
+        atomic_uint calls; /* under way, endless ones included; read by proxy_stop */
+        unsigned endless_count;
+        struct proxy_call *endless;
+        bool endless_ended, disconnected;
+        atomic_bool shutting; /* no call can begin any more */
+
+        grpc_channel *idle_channel; /* leads nowhere */
+        grpc_call *idle_call;       /* by it the next two tags go into the queue */
+        struct proxy_tag wake;
+        struct proxy_tag turn;
+        bool turns; /* somebody wants them */
+        bool turn_under_way;
+        int64_t next_turn_ms;
 
         struct proxy_list queued; /* for a handler's thread */
         unsigned handlers;
@@ -119,6 +141,7 @@ struct proxy {
         unsigned handler_threads;
         struct proxy_tag shut;
         bool is_shut;
+        bool is_closing; /* nothing may be put into the queue any more */
 };
 
 /* Starts a batch whose completion is `t`. False: core refused it, and the tag is not pending. */
@@ -136,6 +159,14 @@ void proxy_pass_fini(struct proxy_call *c);
 /* proxy_handle.c */
 void proxy_handle_prepare(struct proxy_call *c);
 void proxy_handle_fini(struct proxy_call *c);
+
+/* Lets the queue thread look around. Once; any thread. */
+void proxy_wake(struct proxy *p);
+
+/* proxy_drain.c */
+bool proxy_drain_looks(const struct proxy *p); /* the queue is asked, but not waited for */
+/* After each event of the queue; quiet: there was none, and nothing to be read. */
+void proxy_drain_step(struct proxy *p, bool quiet);
 
 /* proxy_accept.c */
 struct proxy_acceptor *proxy_acceptor_new(

@@ -242,7 +242,7 @@ void pull_handle(struct proxy_call *call, void *arg)
                 forward(&p);
         pull_record(&p);
         proxy_call_answer(call, &p.answer);
-        if (p.rounds > 0)
-                pull_renew(&p);
+        pull_renew(&p);
+        containers_pulled(p.service->containers);
         pull_fini(&p);
 }

@@ -18,6 +18,7 @@
 #define CRI_RESOLVED_PULL_H
 
 #include "shim/backend.h"
+#include "shim/containers.h"
 #include "shim/flight.h"
 #include "shim/images.h"
 #include "shim/order.h"
@@ -36,6 +37,7 @@ struct pull_service {
         struct relay *relay;
         struct health *health;
         struct tally *tally;
+        struct containers *containers; /* NULL: NRI is off */
 };
 
 /* A proxy_handler_fn; arg is the struct pull_service. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "base/metrics.h"
 #include "config/trust.h"
 #include "shim/pull_internal.h"
 #include "shim/way.h"
@@ -43,7 +42,6 @@ static int fly_directly(struct pull *p, struct flight *flight, struct err *e)
                 return -1;
         take_result(p, result);
         p->source = "upstream";
-        metrics_add(METRIC_PULLS_DIRECT, 1);
         return 0;
 }
 
@@ -55,7 +53,6 @@ static int fly_relayed(struct pull *p, struct flight *flight, struct err *e)
                 return -1;
         take_result(p, result);
         p->source = "relay";
-        metrics_add(METRIC_PULLS_RELAYED, 1);
         return 0;
 }
 

@@ -9,15 +9,20 @@
 #include "proto/cri.pb-c.h"
 #include "shim/pull_internal.h"
 
-static void count(const struct pull *p, bool ok, bool degraded)
+enum { GRPC_CANCELLED = 1 };
+
+static void count(const struct pull *p, bool degraded, int64_t duration_ms)
 {
-        metrics_add(METRIC_PULLS, 1);
-        metrics_add(METRIC_PULLS_FAILED, ok ? 0 : 1);
-        metrics_add(METRIC_PULLS_CURRENT, ok && strcmp(log_or(p->source), "current") == 0);
-        if (ok && degraded)
-                metrics_add(p->by_mirror ? METRIC_ANSWERS_DEGRADED_MIRROR
-                                         : METRIC_ANSWERS_DEGRADED_STALE,
-                        1);
+        const char *upstream = config_upstream_label(p->config, p->request.ref.host);
+        const char *source = p->source != NULL ? p->source : "none";
+        const char *outcome = p->answer.code == 0                ? "ok"
+                              : p->answer.code == GRPC_CANCELLED ? "cancelled"
+                                                                 : "failed";
+        metrics_add(METRIC_PULLS, 1, METRICS_WORDS(upstream, source, outcome));
+        metrics_observe(METRIC_PULL_DURATION, duration_ms * 1000, METRICS_WORDS(source, outcome));
+        if (p->answer.code == 0 && degraded)
+                metrics_add(METRIC_DEGRADED_ANSWERS, 1,
+                        METRICS_WORDS(upstream, p->by_mirror ? "mirror" : "stale"));
 }
 
 void pull_record(const struct pull *p)
@@ -33,7 +38,7 @@ void pull_record(const struct pull *p)
                 image = message->image->image;
         bool ok = p->answer.code == 0;
         bool degraded = p->degraded[0] != '\0';
-        count(p, ok, degraded);
+        count(p, degraded, duration_ms);
         log_line(ok && !degraded ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "pull", "reference",
                 log_or(image), "digest", p->resolved.digest, "previous", log_or(p->previous),
                 "source", log_or(p->source), "outcome", ok ? "ok" : "failed", "error",

@@ -166,18 +166,21 @@ static uint8_t *slice_bytes(grpc_slice s, size_t *size)
         return copy_bytes(GRPC_SLICE_START_PTR(s), *size);
 }
 
-static void read_response(const struct exchange *x, struct rpc_answer *a)
+/* NULL: there is none. The caller frees. */
+static uint8_t *read_message(const struct exchange *x, size_t *size)
 {
         grpc_byte_buffer_reader reader;
+        *size = 0;
         if (x->response == NULL || !grpc_byte_buffer_reader_init(&reader, x->response))
-                return;
+                return NULL;
         grpc_slice all = grpc_byte_buffer_reader_readall(&reader);
-        a->response = slice_bytes(all, &a->response_size);
+        uint8_t *message = slice_bytes(all, size);
         grpc_slice_unref(all);
         grpc_byte_buffer_reader_destroy(&reader);
+        return message;
 }
 
-static void read_answer(const struct exchange *x, struct rpc_answer *a)
+static void read_status(const struct exchange *x, struct rpc_answer *a)
 {
         a->code = (int)x->status;
         if (GRPC_SLICE_LENGTH(x->message) > 0)
@@ -187,10 +190,15 @@ static void read_answer(const struct exchange *x, struct rpc_answer *a)
                 if (grpc_slice_str_cmp(x->trailing.metadata[i].key, DETAILS_KEY) == 0)
                         a->details = (char *)slice_bytes(
                                 x->trailing.metadata[i].value, &a->details_size);
-        if (a->code == GRPC_STATUS_OK)
-                read_response(x, a);
         if (a->code == GRPC_STATUS_UNAVAILABLE)
                 rpc_connection_retire(x->connection);
+}
+
+static void read_answer(const struct exchange *x, struct rpc_answer *a)
+{
+        read_status(x, a);
+        if (a->code == GRPC_STATUS_OK)
+                a->response = read_message(x, &a->response_size);
         if (a->code == GRPC_STATUS_OK && a->response == NULL) {
                 a->code = GRPC_STATUS_INTERNAL;
                 a->message = mem_strdup("the backend answered OK without a message");
@@ -220,16 +228,22 @@ static void exchange_fini(struct exchange *x, size_t metadata_count)
         rpc_connection_put(x->connection);
 }
 
-static void run(struct exchange *x, const struct rpc_call *call, struct rpc_answer *a)
+/* Everything before the call starts; returns how much metadata there is. */
+static size_t prepare(struct exchange *x, const struct rpc_call *call)
 {
         open_call(x, call);
         x->metadata = mem_zalloc((call->metadata_count + 1) * sizeof(grpc_metadata));
         grpc_metadata_array_init(&x->initial);
         grpc_metadata_array_init(&x->trailing);
-        size_t metadata_count = fill_metadata(x->metadata, call);
         grpc_slice request = secret_slice(call->request, call->request_size);
         x->request = grpc_raw_byte_buffer_create(&request, 1);
         grpc_slice_unref(request);
+        return fill_metadata(x->metadata, call);
+}
+
+static void run(struct exchange *x, const struct rpc_call *call, struct rpc_answer *a)
+{
+        size_t metadata_count = prepare(x, call);
         struct cancel_hook hook;
         cancel_hook(call->cancel, &hook, wake_call, x->call);
         start(x, metadata_count);
@@ -238,15 +252,126 @@ static void run(struct exchange *x, const struct rpc_call *call, struct rpc_answ
         exchange_fini(x, metadata_count);
 }
 
-void rpc_do(struct rpc *r, const struct rpc_call *call, struct rpc_answer *a)
+/* The other side had asked us to leave (GOAWAY) before the call could begin; core words it so, and
+ * ends none in this way that has begun (chttp2_transport.cc, cancel_unstarted_streams). */
+static bool was_sent_away(const struct rpc_answer *a)
+{
+        static const char words[] = "GOAWAY received";
+        return a->code == GRPC_STATUS_UNAVAILABLE && a->message != NULL &&
+               strncmp(a->message, words, strlen(words)) == 0;
+}
+
+/* False, with *a: containerd is not there. */
+static bool connect_call(struct rpc *r, struct exchange *x, struct rpc_answer *a)
 {
         struct err e;
-        struct exchange x = {.message = grpc_empty_slice()};
+        *x = (struct exchange){.message = grpc_empty_slice()};
         *a = (struct rpc_answer){0};
-        if (rpc_connection_get(r->target, &x.connection, &e) < 0) {
-                a->code = err_grpc_status(e.code);
-                a->message = mem_strdup(e.msg);
+        if (rpc_connection_get(r->target, &x->connection, &e) == 0)
+                return true;
+        a->code = err_grpc_status(e.code);
+        a->message = mem_strdup(e.msg);
+        return false;
+}
+
+static void do_once(struct rpc *r, const struct rpc_call *call, struct rpc_answer *a)
+{
+        struct exchange x;
+        if (connect_call(r, &x, a))
+                run(&x, call, a);
+}
+
+void rpc_do(struct rpc *r, const struct rpc_call *call, struct rpc_answer *a)
+{
+        do_once(r, call, a);
+        if (!was_sent_away(a))
                 return;
+        rpc_answer_fini(a);
+        do_once(r, call, a); /* by another connection */
+}
+
+/* ---- streams ---- */
+
+/* False: nothing was started, and nothing of it needs to be waited for. */
+static bool batch(struct exchange *x, const grpc_op *ops, size_t count, void *tag)
+{
+        return grpc_call_start_batch(x->call, ops, count, tag, NULL) == GRPC_CALL_OK;
+}
+
+static void pluck(struct exchange *x, void *tag)
+{
+        grpc_completion_queue_pluck(x->queue, tag, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+}
+
+/* Two batches that end when the stream does, or soon after it began. */
+static bool start_stream(struct exchange *x, size_t metadata_count)
+{
+        const grpc_op begin[] = {
+                {.op = GRPC_OP_SEND_INITIAL_METADATA,
+                        .data.send_initial_metadata = {.count = metadata_count,
+                                .metadata = x->metadata}},
+                {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = x->request},
+                {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
+                {.op = GRPC_OP_RECV_INITIAL_METADATA,
+                        .data.recv_initial_metadata.recv_initial_metadata = &x->initial},
+        };
+        const grpc_op end = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
+                .data.recv_status_on_client = {.trailing_metadata = &x->trailing,
+                        .status = &x->status,
+                        .status_details = &x->message}};
+        if (!batch(x, &end, 1, &x->status))
+                return false;
+        if (batch(x, begin, sizeof(begin) / sizeof(begin[0]), &x->initial))
+                return true;
+        grpc_call_cancel(x->call, NULL);
+        pluck(x, &x->status);
+        return false;
+}
+
+/* False at the end of the stream. */
+static bool next_message(struct exchange *x, uint8_t **message, size_t *size)
+{
+        const grpc_op op = {
+                .op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &x->response};
+        if (!batch(x, &op, 1, &x->response)) {
+                grpc_call_cancel(x->call, NULL);
+                return false;
         }
-        run(&x, call, a);
+        pluck(x, &x->response);
+        *message = read_message(x, size);
+        grpc_byte_buffer_destroy(x->response);
+        x->response = NULL;
+        return *message != NULL;
+}
+
+static void read_stream(
+        struct exchange *x, void (*each)(void *arg, const uint8_t *message, size_t size), void *arg)
+{
+        uint8_t *message = NULL;
+        size_t size = 0;
+        while (next_message(x, &message, &size)) {
+                each(arg, message, size);
+                free(message);
+        }
+        pluck(x, &x->initial);
+        pluck(x, &x->status);
+}
+
+void rpc_read(struct rpc *r, const struct rpc_call *call,
+        void (*each)(void *arg, const uint8_t *message, size_t size), void *arg,
+        struct rpc_answer *a)
+{
+        struct exchange x;
+        if (!connect_call(r, &x, a))
+                return;
+        size_t metadata_count = prepare(&x, call);
+        struct cancel_hook hook;
+        cancel_hook(call->cancel, &hook, wake_call, x.call);
+        if (start_stream(&x, metadata_count))
+                read_stream(&x, each, arg);
+        else
+                x.status = GRPC_STATUS_INTERNAL;
+        cancel_unhook(call->cancel, &hook);
+        read_status(&x, a);
+        exchange_fini(&x, metadata_count);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Unary calls to containerd, as bytes: the client half of gRPC core. proxy.c is the other user of
- * gRPC. Each call blocks its thread on a completion queue of its own. Safe from any thread.
+ * Calls to containerd, as bytes: the client half of gRPC core. proxy.c is the other user of gRPC.
+ * Each call blocks its thread on a completion queue of its own. Safe from any thread.
  */
 #ifndef CRI_RESOLVED_RPC_H
 #define CRI_RESOLVED_RPC_H
@@ -51,5 +51,12 @@ struct rpc_call {
 /* Always fills *a: a failure to reach containerd is code 14 (UNAVAILABLE), a cancellation 1. Every
  * call carries `containerd-namespace: k8s.io`. */
 void rpc_do(struct rpc *r, const struct rpc_call *call, struct rpc_answer *a);
+
+/* A call that is answered by a stream: each message is handed over on this thread, one after the
+ * other, while the call goes on. Returns when the stream has ended or was cancelled; *a says how,
+ * and has no response. */
+void rpc_read(struct rpc *r, const struct rpc_call *call,
+        void (*each)(void *arg, const uint8_t *message, size_t size), void *arg,
+        struct rpc_answer *a);
 
 #endif

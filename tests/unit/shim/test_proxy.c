@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "shim/proxy.h"
 
 enum { GRPC_CANCELLED = 1, GRPC_DEADLINE = 4, GRPC_UNAVAILABLE = 14 };
@@ -172,6 +173,18 @@ static void test_metadata(void **state)
         assert_int_equal(a.code, 0);
         assert_int_equal(a.response_size, strlen(expected));
         assert_memory_equal(a.response, expected, strlen(expected));
+}
+
+/* A proxy sends its clients away every three seconds: no call shows it. */
+static void test_clients_are_sent_away(void **state)
+{
+        enum { LONG_ENOUGH_MS = 7500 };
+        int64_t until_ms = clock_mono_ms() + LONG_ENOUGH_MS;
+        while (clock_mono_ms() < until_ms) {
+                cleanup_rpc_answer struct rpc_answer a = {0};
+                ask(*state, "/test/Echo", NULL, 0, &a);
+                assert_int_equal(a.code, 0);
+        }
 }
 
 static void test_status(void **state)
@@ -349,6 +362,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_request_and_response, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_metadata, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_clients_are_sent_away, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_status, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_client_cancels, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_cancelled_before_it_starts, setup, teardown),

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What NRI tells, and what is answered. The node's containers wait meanwhile: memory alone. */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "shim/containers_internal.h"
+
+#define ANNOTATION_DIGEST   "cri-resolved/image-digest"
+#define ANNOTATION_VERIFIED "cri-resolved/verified-at"
+
+enum { TEXT_MAX = 1024 };
+
+/* NULL for nothing, and for what is too long to be true. */
+static char *copy_of(const char *s)
+{
+        return s == NULL || *s == '\0' || strlen(s) > TEXT_MAX ? NULL : mem_strdup(s);
+}
+
+static void replace(char **to, char *text)
+{
+        free(*to);
+        *to = text;
+}
+
+void container_set_reference(struct container *c, const char *said)
+{
+        struct err unused;
+        ref_fini(&c->image.ref);
+        c->image.ref = (struct ref){0};
+        if (said != NULL && ref_parse(said, strlen(said), &c->image.ref, &unused) < 0)
+                c->image.ref = (struct ref){0};
+}
+
+/* ---- the table; under the lock ---- */
+
+static struct container *get(struct containers *c, const char *id)
+{
+        struct container *found = shelf_find(&c->all, id);
+        if (found != NULL || *id == '\0' || strlen(id) > TEXT_MAX)
+                return found;
+        struct container *new = mem_zalloc(sizeof(*new));
+        new->id = mem_strdup(id);
+        if (shelf_put(&c->all, new, CONTAINERS_MAX))
+                return new;
+        c->left_out++;
+        container_free(new);
+        return NULL;
+}
+
+static void remove_one(struct containers *c, const char *id)
+{
+        container_free(shelf_take(&c->all, id));
+}
+
+static void put(struct containers *c, const struct nri_pod *pod, const struct nri_container *from)
+{
+        struct container *to = get(c, from->id);
+        if (to == NULL)
+                return;
+        to->state = from->state;
+        replace(&to->pod_id, copy_of(from->pod_id));
+        replace(&to->name, copy_of(from->name));
+        if (pod != NULL) {
+                replace(&to->pod, copy_of(pod->name));
+                replace(&to->namespace_name, copy_of(pod->namespace_name));
+        }
+        if (to->annotated == NULL && (to->annotated = copy_of(from->image)) != NULL &&
+                to->image.ref.text == NULL)
+                container_set_reference(to, to->annotated);
+}
+
+/* ---- the connection ---- */
+
+static void configured(void *arg, const char *runtime, const char *version)
+{
+        struct containers *c = arg;
+        pthread_mutex_lock(&c->lock);
+        snprintf(c->state.runtime, sizeof(c->state.runtime), "%s", runtime);
+        snprintf(c->state.version, sizeof(c->state.version), "%s", version);
+        c->pods_own_string = creation_runtime_is_exact(runtime, version);
+        pthread_mutex_unlock(&c->lock);
+}
+
+static void disconnected(void *arg, const char *reason)
+{
+        struct containers *c = arg;
+        pthread_mutex_lock(&c->lock);
+        c->state.connected = false;
+        snprintf(c->state.error, sizeof(c->state.error), "%s", reason);
+        containers_happened(c); /* the worker tells the log */
+        pthread_mutex_unlock(&c->lock);
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+        return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+struct kept {
+        const char **ids; /* sorted */
+        size_t count;
+};
+
+static bool is_not_kept(void *arg, void *thing)
+{
+        const struct kept *k = arg;
+        return bsearch(thing, k->ids, k->count, sizeof(*k->ids), compare_ids) == NULL;
+}
+
+static const struct nri_pod *pod_with(const struct nri_pod *pods, size_t pod_count, const char *id)
+{
+        for (size_t i = 0; i < pod_count; i++)
+                if (strcmp(pods[i].id, id) == 0)
+                        return &pods[i];
+        return NULL;
+}
+
+/* Who was there before and still is keeps what was found out about it. */
+static void synchronized(void *arg, const struct nri_pod *pods, size_t pod_count,
+        const struct nri_container *containers, size_t container_count)
+{
+        struct containers *c = arg;
+        struct kept kept = {.count = container_count};
+        kept.ids = mem_zalloc((container_count + 1) * sizeof(*kept.ids));
+        for (size_t i = 0; i < container_count; i++)
+                kept.ids[i] = containers[i].id;
+        qsort(kept.ids, kept.count, sizeof(*kept.ids), compare_ids);
+        pthread_mutex_lock(&c->lock);
+        c->left_out = 0;
+        shelf_weed(&c->all, is_not_kept, &kept, container_free);
+        for (size_t i = 0; i < container_count; i++)
+                put(c, pod_with(pods, pod_count, containers[i].pod_id), &containers[i]);
+        c->state.connected = true;
+        c->state.error[0] = '\0';
+        containers_happened(c);
+        pthread_mutex_unlock(&c->lock);
+        free(kept.ids);
+}
+
+/* ---- one container ---- */
+
+static void annotate(struct nri_creation *a, const char *key, const char *value)
+{
+        a->annotations[a->annotation_count].key = key;
+        snprintf(a->annotations[a->annotation_count].value,
+                sizeof(a->annotations[a->annotation_count].value), "%s", value);
+        a->annotation_count++;
+}
+
+static void add_annotations(const struct creation_facts *f, struct nri_creation *a)
+{
+        int64_t verified_s = 0;
+        const char *digest = creation_digest(f, &verified_s);
+        if (digest == NULL)
+                return;
+        annotate(a, ANNOTATION_DIGEST, digest);
+        struct tm t;
+        char text[32];
+        time_t at = (time_t)verified_s;
+        if (verified_s > 0 && gmtime_r(&at, &t) != NULL &&
+                strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &t) > 0)
+                annotate(a, ANNOTATION_VERIFIED, text);
+}
+
+/* The worker logs it. */
+static void remember_refusal(
+        struct containers *c, const struct nri_pod *pod, const struct name *name)
+{
+        if (c->refusal_count == REFUSALS_MAX) {
+                c->refusals_lost++;
+                return;
+        }
+        c->refusals[c->refusal_count++] = (struct refusal){
+                .reference = mem_strdup(name->text),
+                .digest = mem_strdup(name->foreign),
+                .pod = mem_printf("%s/%s", pod->namespace_name, pod->name),
+        };
+}
+
+static void refuse(struct containers *c, const struct ref *ref, const struct nri_pod *pod,
+        const struct name *name, struct nri_creation *a)
+{
+        snprintf(a->refusal, sizeof(a->refusal),
+                "cri-resolved: %.140s was pointed at %.72s on this node by somebody else, and its "
+                "upstream has not confirmed that. Pull it through cri-resolved (imagePullPolicy: "
+                "Always, or crictl pull), or set enforce = \"off\" in [upstream.\"%.60s\"]",
+                name->text, name->foreign, ref->host);
+        remember_refusal(c, pod, name);
+        containers_happened(c); /* the worker tells the log */
+}
+
+static void container_creating(void *arg, const struct nri_pod *pod,
+        const struct nri_container *container, struct nri_creation *answer)
+{
+        struct containers *c = arg;
+        struct err unused;
+        cleanup_ref struct ref ref = {0};
+        cleanup_config const struct config *config = config_get();
+        bool has_entry = false;
+        if (container->image == NULL ||
+                ref_parse(container->image, strlen(container->image), &ref, &unused) < 0)
+                ref = (struct ref){0};
+        pthread_mutex_lock(&c->lock);
+        struct creation_facts facts = {
+                .names = &c->names,
+                .ref = &ref,
+                .following = c->state.following,
+                .pods_own_string = c->pods_own_string,
+                .enforce = ref.host != NULL
+                                   ? config_upstream_for(config, ref.host, &has_entry)->enforce
+                                   : ENFORCE_OFF,
+        };
+        const struct name *refused = creation_refused(&facts);
+        if (refused != NULL) {
+                refuse(c, &ref, pod, refused, answer);
+        } else {
+                put(c, pod, container);
+                if (config->nri_annotate)
+                        add_annotations(&facts, answer);
+        }
+        pthread_mutex_unlock(&c->lock);
+}
+
+/* Of one that was refused nothing is known, and nothing is remembered. */
+static void container_changed(void *arg, const struct nri_container *container)
+{
+        struct containers *c = arg;
+        pthread_mutex_lock(&c->lock);
+        struct container *known = shelf_find(&c->all, container->id);
+        if (known != NULL)
+                known->state = container->state;
+        if (known != NULL && known->image_id == NULL)
+                containers_happened(c); /* CRI knows a container once its creation has ended */
+        pthread_mutex_unlock(&c->lock);
+}
+
+static void container_removed(void *arg, const char *container_id)
+{
+        struct containers *c = arg;
+        pthread_mutex_lock(&c->lock);
+        remove_one(c, container_id);
+        pthread_mutex_unlock(&c->lock);
+}
+
+struct nri_listener containers_listener(struct containers *c)
+{
+        return (struct nri_listener){
+                .arg = c,
+                .configured = configured,
+                .synchronized = synchronized,
+                .container_creating = container_creating,
+                .container_changed = container_changed,
+                .container_removed = container_removed,
+                .disconnected = disconnected,
+        };
+}

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * containers.c: the table, fed as NRI feeds it, and looks as they come from containerd. The rules
+ * are in test_names.c; here are the way through the table, what is answered, and the bounds.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+/* cmocka wants the four above first. */
+#include <cmocka.h>
+#include <stdio.h>
+
+#include "shim/containers_internal.h"
+#include "shim/containers_json.h"
+
+#define TAG   "ghcr.io/a/b:1"
+#define FIXED "ghcr.io/a/b@" B
+#define A     "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define B     "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define ID    "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+
+static const struct nri_pod pod = {"p1", "web-0", "shop", "u1"};
+
+static struct nri_container container(const char *id, enum nri_state state)
+{
+        return (struct nri_container){
+                .id = id, .pod_id = "p1", .name = "main", .state = state, .image = TAG};
+}
+
+/* ---- what containerd says ---- */
+
+static void put_image(struct inventory *i, const char *text, const char *digest)
+{
+        struct inventory_image *image = mem_zalloc(sizeof(*image));
+        image->text = mem_strdup(text);
+        image->digest = mem_strdup(digest);
+        image->is_tag = strchr(text, '@') == NULL;
+        assert_true(shelf_put(&i->images, image, 100));
+}
+
+static void put_id(struct inventory *i, const char *text, const char *digest)
+{
+        struct inventory_id *id = mem_zalloc(sizeof(*id));
+        id->id = mem_strdup(text);
+        strings_add(&id->digests, digest);
+        assert_true(shelf_put(&i->ids, id, 100));
+}
+
+static void put_container(struct inventory *i, const char *text, const char *said, int32_t state)
+{
+        struct inventory_container *c = mem_zalloc(sizeof(*c));
+        c->id = mem_strdup(text);
+        c->said = mem_strdup_or_null(said);
+        c->image_id = mem_strdup(ID);
+        c->state = state;
+        c->created_s = 1700000000;
+        assert_true(shelf_put(&i->containers, c, 100));
+}
+
+/* The tag points there, and container c1 runs image ID of digest A. */
+static void look(struct containers *c, const char *tag_points_at)
+{
+        struct inventory i = {0};
+        put_image(&i, TAG, tag_points_at);
+        put_id(&i, ID, A);
+        put_container(&i, "c1", TAG, INVENTORY_RUNNING);
+        containers_take(c, &i, c->at);
+        inventory_fini(&i);
+}
+
+/* ---- the table, for people ---- */
+
+struct seen {
+        size_t count;
+        char ids[256];
+        enum container_verdict verdict; /* of the last one */
+        enum nri_state state;
+        char pod[64], digest[80], reference[80];
+};
+
+static void see(void *arg, const struct container_view *v)
+{
+        struct seen *s = arg;
+        s->count++;
+        snprintf(s->ids + strlen(s->ids), sizeof(s->ids) - strlen(s->ids), "%s ", v->id);
+        s->verdict = v->verdict;
+        s->state = v->state;
+        snprintf(s->pod, sizeof(s->pod), "%s/%s", v->namespace_name, v->pod);
+        snprintf(s->digest, sizeof(s->digest), "%s", v->digest != NULL ? v->digest : "");
+        snprintf(s->reference, sizeof(s->reference), "%s",
+                v->image->ref.text != NULL ? v->image->ref.text : "");
+}
+
+static struct seen all(struct containers *c)
+{
+        struct seen s = {0};
+        containers_each(c, see, &s);
+        return s;
+}
+
+static size_t foreign_count;
+
+static void count_foreign(void *arg, const struct name *n)
+{
+        (void)arg;
+        (void)n;
+        foreign_count++;
+}
+
+/* ---- */
+
+static void configure(const char *text)
+{
+        static const char path[] = "/proc/self/fd/%d";
+        char name[64];
+        struct err e;
+        struct config *config = NULL;
+        FILE *file = tmpfile();
+        assert_non_null(file);
+        fputs(text, file);
+        fflush(file);
+        snprintf(name, sizeof(name), path, fileno(file));
+        if (config_load(name, &config, &e) < 0)
+                fail_msg("%s", e.msg);
+        config_publish(config, NULL);
+        fclose(file);
+}
+
+/* Connected to containerd 2, image events heard, one container known. */
+static struct containers *connected(struct nri_listener *l)
+{
+        struct containers *c = containers_new();
+        configure("");
+        *l = containers_listener(c);
+        l->configured(l->arg, "containerd", "v2.1.9");
+        struct nri_container one = container("c1", NRI_RUNNING);
+        l->synchronized(l->arg, &pod, 1, &one, 1);
+        c->state.following = true;
+        return c;
+}
+
+static void from_a_container_to_its_verdict(void **state)
+{
+        (void)state;
+        struct nri_listener l;
+        struct containers *c = connected(&l);
+        struct seen s = all(c);
+        assert_int_equal(s.count, 1);
+        assert_int_equal(s.verdict, CONTAINER_UNKNOWN);
+        assert_string_equal(s.pod, "shop/web-0");
+        assert_string_equal(s.reference, TAG);
+        look(c, A);
+        s = all(c);
+        assert_int_equal(s.verdict, CONTAINER_UNVERIFIED);
+        assert_string_equal(s.digest, A);
+        containers_verified(c, TAG, A, 1700000000);
+        look(c, A);
+        assert_int_equal(all(c).verdict, CONTAINER_CURRENT);
+        containers_verified(c, TAG, B, 1700000001);
+        look(c, B);
+        assert_int_equal(all(c).verdict, CONTAINER_OLDER);
+        containers_free(c);
+}
+
+static void nothing_is_known_without_a_connection(void **state)
+{
+        (void)state;
+        struct nri_listener l;
+        struct containers *c = connected(&l);
+        look(c, A);
+        l.disconnected(l.arg, "gone");
+        assert_int_equal(all(c).count, 0);
+        struct containers_state told;
+        containers_state(c, &told);
+        assert_false(told.connected);
+        assert_string_equal(told.error, "gone");
+        /* Who is still there keeps what was found out; who has gone is gone. */
+        struct nri_container back[] = {container("c1", NRI_RUNNING), container("c2", NRI_RUNNING)};
+        l.synchronized(l.arg, &pod, 1, back, 2);
+        assert_int_equal(all(c).count, 2);
+        assert_int_equal(
+                ((struct container *)shelf_find(&c->all, "c1"))->verdict, CONTAINER_UNVERIFIED);
+        l.synchronized(l.arg, &pod, 1, &back[1], 1);
+        assert_string_equal(all(c).ids, "c2 ");
+        containers_free(c);
+}
+
+static void states_only_go_on(void **state)
+{
+        (void)state;
+        static const struct {
+                enum nri_state nri;
+                int32_t cri;
+                enum nri_state result;
+        } cases[] = {
+                {NRI_CREATED, INVENTORY_CREATED, NRI_CREATED},
+                {NRI_CREATED, INVENTORY_RUNNING, NRI_RUNNING},
+                {NRI_RUNNING, INVENTORY_CREATED, NRI_RUNNING},
+                {NRI_RUNNING, INVENTORY_EXITED, NRI_STOPPED},
+                {NRI_STOPPED, INVENTORY_RUNNING, NRI_STOPPED},
+                {NRI_UNKNOWN, INVENTORY_RUNNING, NRI_RUNNING},
+        };
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                struct nri_listener l;
+                struct containers *c = connected(&l);
+                struct nri_container one = container("c1", cases[i].nri);
+                l.container_changed(l.arg, &one);
+                struct inventory inventory = {0};
+                put_container(&inventory, "c1", NULL, cases[i].cri);
+                containers_take(c, &inventory, c->at);
+                assert_int_equal(all(c).state, cases[i].result);
+                inventory_fini(&inventory);
+                containers_free(c);
+        }
+}
+
+static void what_the_pod_says_is_told_by_cri(void **state)
+{
+        (void)state;
+        struct nri_listener l;
+        struct containers *c = connected(&l); /* as 1.7: the first name by the alphabet */
+        struct inventory i = {0};
+        put_id(&i, ID, A);
+        put_container(&i, "c1", "zzz.example/app:2", INVENTORY_RUNNING);
+        containers_take(c, &i, c->at);
+        assert_string_equal(all(c).reference, "zzz.example/app:2");
+        inventory_fini(&i);
+        containers_free(c);
+}
+
+static size_t counted(struct containers *c, size_t entry, enum container_verdict verdict)
+{
+        cleanup_config const struct config *config = config_get();
+        struct container_counts counts[2] = {0};
+        assert_true(config->upstream_count < 2);
+        containers_count(c, config, counts);
+        return counts[entry].by_verdict[verdict];
+}
+
+static void counted_by_upstream(void **state)
+{
+        (void)state;
+        struct nri_listener l;
+        struct containers *c = connected(&l);
+        configure("[upstream.\"ghcr.io\"]\n");
+        look(c, A);
+        assert_int_equal(counted(c, 0, CONTAINER_UNVERIFIED), 1);
+        assert_int_equal(counted(c, 0, CONTAINER_OLDER), 0);
+        assert_int_equal(counted(c, 1, CONTAINER_UNVERIFIED), 0);
+        configure("");
+        assert_int_equal(counted(c, 0, CONTAINER_UNVERIFIED), 1);
+        struct nri_container ended = container("c1", NRI_STOPPED);
+        l.container_changed(l.arg, &ended);
+        assert_int_equal(counted(c, 0, CONTAINER_UNVERIFIED), 0);
+        containers_free(c);
+}
+
+/* More than one portion of the table, which may change between two. */
+static void a_long_table_is_met_whole(void **state)
+{
+        (void)state;
+        enum { MANY = 200 };
+        struct nri_listener l;
+        struct containers *c = connected(&l);
+        char ids[MANY][16];
+        struct nri_container all_of_them[MANY];
+        for (int i = 0; i < MANY; i++) {
+                snprintf(ids[i], sizeof(ids[i]), "c%03d", i);
+                all_of_them[i] = container(ids[i], NRI_RUNNING);
+        }
+        l.synchronized(l.arg, &pod, 1, all_of_them, MANY);
+        assert_int_equal(all(c).count, MANY);
+        assert_int_equal(counted(c, 0, CONTAINER_UNKNOWN), MANY);
+        containers_free(c);
+}
+
+/* ---- at a creation ---- */
+
+static struct nri_creation create(struct nri_listener *l, const char *id, const char *image)
+{
+        struct nri_creation answer = {0};
+        struct nri_container one = container(id, NRI_CREATED);
+        one.image = image;
+        l->container_creating(l->arg, &pod, &one, &answer);
+        return answer;
+}
+
+/* The first look of all, then somebody else points the tag at B, and it is looked at. */
+static void retag(struct containers *c)
+{
+        look(c, A);
+        pthread_mutex_lock(&c->lock);
+        names_event(&c->names, TAG, 1700000000, containers_happened(c));
+        pthread_mutex_unlock(&c->lock);
+        look(c, B);
+}
+
+#define ENFORCED "[nri]\nenabled = true\n[upstream.\"ghcr.io\"]\nenforce = \"refuse\"\n"
+
+static void refused_with_words(void **state)
+{
+        (void)state;
+        struct nri_listener l;
+        struct containers *c = connected(&l);
+        configure(ENFORCED);
+        retag(c);
+        struct nri_creation answer = create(&l, "c9", TAG);
+        assert_non_null(strstr(answer.refusal, TAG));
+        assert_non_null(strstr(answer.refusal, B));
+        assert_non_null(strstr(answer.refusal, "enforce = \"off\" in [upstream.\"ghcr.io\"]"));
+        assert_string_equal(all(c).ids, "c1 "); /* it will not exist */
+        assert_int_equal(c->refusal_count, 1);
+        foreign_count = 0;
+        containers_each_foreign(c, count_foreign, NULL);
+        assert_int_equal(foreign_count, 1);
+        /* The pull that helps. */
+        containers_verified(c, TAG, B, 1700000000);
+        assert_string_equal(create(&l, "c9", TAG).refusal, "");
+        assert_string_equal(all(c).ids, "c1 c9 ");
+        containers_free(c);
+}
+
+static void whoever_is_unclear_starts(void **state)
+{
+        (void)state;
+        struct nri_listener l;
+        struct containers *c = connected(&l);
+        configure(ENFORCED);
+        retag(c);
+        static const char fixed[] = FIXED;
+        static const char *const images[] = {
+                NULL, "", "not a reference", "ghcr.io/a/b:2", fixed, "quay.io/a/b:1", ID};
+        for (size_t i = 0; i < sizeof(images) / sizeof(images[0]); i++)
+                assert_string_equal(create(&l, "c9", images[i]).refusal, "");
+        c->state.following = false;
+        assert_string_equal(create(&l, "c9", TAG).refusal, "");
+        c->state.following = true;
+        l.configured(l.arg, "containerd", "1.7.24");
+        assert_string_equal(create(&l, "c9", TAG).refusal, "");
+        l.configured(l.arg, "containerd", "v2.0.1");
+        configure("[nri]\nenabled = true\n");
+        assert_string_equal(create(&l, "c9", TAG).refusal, "");
+        configure(ENFORCED);
+        assert_string_not_equal(create(&l, "c9", TAG).refusal, "");
+        containers_free(c);
+}
+
+static void refusals_for_the_log_are_bounded(void **state)
+{
+        (void)state;
+        struct nri_listener l;
+        struct containers *c = connected(&l);
+        configure(ENFORCED);
+        retag(c);
+        for (int i = 0; i < REFUSALS_MAX + 5; i++)
+                assert_string_not_equal(create(&l, "c9", TAG).refusal, "");
+        assert_int_equal(c->refusal_count, REFUSALS_MAX);
+        assert_int_equal(c->refusals_lost, 5);
+        containers_free(c);
+}
+
+static void annotated(void **state)
+{
+        (void)state;
+        struct nri_listener l;
+        struct containers *c = connected(&l);
+        configure("[nri]\nenabled = true\n");
+        look(c, A);
+        containers_verified(c, TAG, A, 1700000000);
+        assert_int_equal(create(&l, "c2", TAG).annotation_count, 0);
+        configure("[nri]\nenabled = true\nannotate = true\n");
+        struct nri_creation answer = create(&l, "c3", TAG);
+        assert_int_equal(answer.annotation_count, 2);
+        assert_string_equal(answer.annotations[0].key, "cri-resolved/image-digest");
+        assert_string_equal(answer.annotations[0].value, A);
+        assert_string_equal(answer.annotations[1].key, "cri-resolved/verified-at");
+        assert_string_equal(answer.annotations[1].value, "2023-11-14T22:13:20Z");
+        assert_int_equal(create(&l, "c4", "ghcr.io/other:1").annotation_count, 0);
+        containers_free(c);
+}
+
+/* ---- bounds ---- */
+
+static void containers_are_bounded(void **state)
+{
+        (void)state;
+        struct nri_listener l;
+        struct containers *c = connected(&l);
+        configure("");
+        char id[32];
+        for (int i = 0; i < CONTAINERS_MAX + 3; i++) {
+                snprintf(id, sizeof(id), "x%06d", i);
+                create(&l, id, TAG);
+        }
+        assert_int_equal(all(c).count, CONTAINERS_MAX);
+        struct containers_state told;
+        containers_state(c, &told);
+        assert_int_equal(told.left_out, 4); /* c1 is there too */
+        l.container_removed(l.arg, "x000000");
+        create(&l, "y", TAG);
+        assert_int_equal(all(c).count, CONTAINERS_MAX);
+        l.container_removed(l.arg, "nobody");
+        containers_free(c);
+}
+
+static void texts_are_bounded(void **state)
+{
+        (void)state;
+        struct nri_listener l;
+        struct containers *c = connected(&l);
+        cleanup_free char *text = mem_zalloc(5000);
+        memset(text, 'a', 4999);
+        create(&l, text, TAG);
+        assert_string_equal(all(c).ids, "c1 ");
+        create(&l, "c2", text);
+        create(&l, "", TAG);
+        assert_string_equal(all(c).ids, "c1 c2 ");
+        containers_free(c);
+}
+
+/* ---- as JSON ---- */
+
+static void off_is_a_document_too(void **state)
+{
+        (void)state;
+        json_t *document = containers_json(NULL, "unix:///c.sock");
+        assert_string_equal(
+                json_string_value(json_object_get(document, "backend")), "unix:///c.sock");
+        assert_true(json_is_false(json_object_get(json_object_get(document, "nri"), "enabled")));
+        assert_int_equal(json_array_size(json_object_get(document, "containers")), 0);
+        json_decref(document);
+}
+
+static void pulls_without_nri(void **state)
+{
+        (void)state;
+        containers_writing(NULL, TAG, A, true);
+        containers_verified(NULL, TAG, A, 1);
+        containers_pulled(NULL);
+        containers_reloaded(NULL);
+        containers_free(NULL);
+}
+
+static int without_configuration(void **state)
+{
+        (void)state;
+        config_publish(NULL, NULL);
+        return 0;
+}
+
+#define CONFIGURED(f) cmocka_unit_test_teardown(f, without_configuration)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                CONFIGURED(from_a_container_to_its_verdict),
+                CONFIGURED(nothing_is_known_without_a_connection),
+                CONFIGURED(states_only_go_on),
+                CONFIGURED(what_the_pod_says_is_told_by_cri),
+                CONFIGURED(counted_by_upstream),
+                CONFIGURED(a_long_table_is_met_whole),
+                CONFIGURED(refused_with_words),
+                CONFIGURED(whoever_is_unclear_starts),
+                CONFIGURED(refusals_for_the_log_are_bounded),
+                CONFIGURED(annotated),
+                CONFIGURED(containers_are_bounded),
+                CONFIGURED(texts_are_bounded),
+                cmocka_unit_test(off_is_a_document_too),
+                cmocka_unit_test(pulls_without_nri),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
