@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whether kubelet and crictl ask us. */
+/* Whether kubelet and crictl ask us, and how they are told to. */
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -9,6 +9,10 @@
 
 #include "ctl/check.h"
 #include "ctl/facts_kubelet.h"
+#include "ctl/render.h"
+#include "ctl/text.h"
+
+enum { WAYS_COLUMNS = 80 };
 
 static const char *path_of(const char *address)
 {
@@ -58,28 +62,51 @@ static int line_of(const char *place)
         return colon != NULL ? (int)strtol(colon + 1, NULL, 10) : 0;
 }
 
-/* In the file where it stands; else after `kind`, which every such file has. */
+/* The file of "file:line", where that is one of kubelet's own: flags stand elsewhere. */
+static char *own_file(const struct kubelet_facts *k)
+{
+        const char *place = k->image.place;
+        size_t size = strcspn(place, ":");
+        size_t folder = k->folder != NULL ? strlen(k->folder) : 0;
+        bool main = k->config != NULL && strlen(k->config) == size &&
+                    strncmp(place, k->config, size) == 0;
+        bool drop_in = folder > 0 && strncmp(place, k->folder, folder) == 0;
+        return main || drop_in ? mem_strndup(place, size) : NULL;
+}
+
+/* In the file where it stands; else as a drop-in, where kubelet reads such; else after `kind`,
+ * which every such file has. */
 static void point_here(const struct check *c, json_t *finding, const struct kubelet_facts *k)
 {
         cleanup_free char *text = mem_printf("imageServiceEndpoint: %s\n", c->config->listen[0]);
-        bool in_config = k->image.value != NULL && k->config != NULL &&
-                         strncmp(k->image.place, k->config, strlen(k->config)) == 0;
-        if (in_config)
-                finding_replace(
-                        finding, k->config, line_of(k->image.place), line_of(k->image.place), text);
-        else if (k->image.value != NULL)
+        cleanup_free char *file = k->image.value != NULL ? own_file(k) : NULL;
+        if (file != NULL) {
+                int line = line_of(k->image.place);
+                finding_replace(finding, file, line, line, text);
+        } else if (k->image.value != NULL) {
                 finding_advise(finding, "Change it where it stands: %s.", k->image.place);
-        else if (k->config != NULL && k->kind_line > 0)
+        } else if (k->folder != NULL) {
+                cleanup_free char *path = mem_printf("%s/%s", k->folder, RENDER_KUBELET_FILE);
+                cleanup_free char *whole = render_kubelet_text(c->config);
+                finding_write(finding, path, whole);
+        } else if (k->config != NULL && k->kind_line > 0) {
                 finding_replace(finding, k->config, k->kind_line + 1, k->kind_line, text);
-        else
+        } else {
                 finding_advise(finding,
                         "Start kubelet with --image-service-endpoint=%s (before 1.27), or say "
                         "imageServiceEndpoint: %s in its configuration file.",
                         c->config->listen[0], c->config->listen[0]);
+        }
         finding_run(finding, "systemctl", "restart", "kubelet", NULL);
 }
 
-void check_kubelet(struct check *c)
+static const struct endpoint *in_effect(const struct kubelet_facts *k)
+{
+        return k->image.value != NULL ? &k->image : &k->runtime;
+}
+
+/* 1: looked at; 0: there is none. */
+static int load(const struct check *c, struct kubelet_facts *k)
 {
         static const char *const flags[] = {"/var/lib/kubelet/kubeadm-flags.env",
                 "/etc/default/kubelet", "/etc/sysconfig/kubelet",
@@ -89,30 +116,73 @@ void check_kubelet(struct check *c)
         const char *const *given = cli_values(c->cli, "kubelet-flags", &count);
         const char *file[] = {count > 0 ? given[0] : NULL, NULL};
         const char *config = cli_value(c->cli, "kubelet-config");
+        bool named = config != NULL || count > 0;
         struct kubelet_places places = {
                 .config = config != NULL ? config : "/var/lib/kubelet/config.yaml",
-                .config_folder = config != NULL ? NULL : "/etc/kubernetes/kubelet.conf.d",
-                .flags = config != NULL || count > 0 ? file : flags,
-                .proc = config != NULL || count > 0 ? NULL : "/proc"};
-        cleanup_kubelet_facts struct kubelet_facts k = {0};
+                .flags = named ? file : flags,
+                .proc = named ? NULL : "/proc"};
         struct err e;
-        if (kubelet_facts_load(&places, &k, &e) < 0) {
+        if (kubelet_facts_load(&places, k, &e) < 0) {
                 cli_note(c->cli, "kubelet was not looked at: %s", e.msg);
-                return;
+                return 0;
         }
-        if (!k.found) {
+        if (!k->found)
                 cli_note(c->cli, "kubelet was not looked at: no %s, and none runs", places.config);
+        return k->found;
+}
+
+/* As it stands: lines that begin with a blank are not filled. */
+static void tell_file(const char *text)
+{
+        while (*text != '\0') {
+                size_t size = strcspn(text, "\n");
+                fprintf(stderr, "  %.*s\n", (int)size, text);
+                text += size + (text[size] == '\n');
+        }
+}
+
+/* Every way there is, and the way back: what suits depends on who made this node. */
+static void tell_ways(const struct check *c)
+{
+        cleanup_rendering struct rendering r = {0};
+        render_kubelet(c->config, &r);
+        cli_note(c->cli, "how to point kubelet here, and back:");
+        fprintf(stderr, "\nA drop-in, %s/%s:\n\n", r.directory, r.files[0].path);
+        tell_file(r.files[0].text);
+        for (size_t i = 0; i < r.notes.count; i++) {
+                fputc('\n', stderr);
+                text_fill(stderr, r.notes.items[i], 0, WAYS_COLUMNS);
+        }
+}
+
+static void tell_way_back(const struct check *c, const struct kubelet_facts *k)
+{
+        cli_note(c->cli,
+                "kubelet asks cri-resolved for images: %s. To go back, remove that line or flag, "
+                "systemctl restart kubelet, and then stop cri-resolved.",
+                in_effect(k)->place);
+}
+
+void check_kubelet(struct check *c)
+{
+        cleanup_kubelet_facts struct kubelet_facts k = {0};
+        bool named = c->cli->argument_count > 0;
+        bool looked = load(c, &k) == 1;
+        const struct endpoint *e = in_effect(&k);
+        if (e->value != NULL)
+                check_socket(c, e);
+        if (e->value != NULL && is_ours(c, e->value)) {
+                if (named)
+                        tell_way_back(c, &k);
                 return;
         }
-        const struct endpoint *in_effect = k.image.value != NULL ? &k.image : &k.runtime;
-        if (in_effect->value != NULL)
-                check_socket(c, in_effect);
-        if (in_effect->value != NULL && is_ours(c, in_effect->value))
+        if (named)
+                tell_ways(c);
+        if (!looked)
                 return;
         json_t *finding = finding_add(c->findings, FINDING_KUBELET_NOT_POINTED_HERE);
-        if (in_effect->value != NULL)
-                finding_evidence(
-                        finding, in_effect->place, "images are asked of %s", in_effect->value);
+        if (e->value != NULL)
+                finding_evidence(finding, e->place, "images are asked of %s", e->value);
         else
                 finding_evidence(finding, k.config != NULL ? k.config : "kubelet's flags",
                         "no imageServiceEndpoint");

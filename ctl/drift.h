@@ -7,6 +7,8 @@
 #ifndef CRI_RESOLVED_DRIFT_H
 #define CRI_RESOLVED_DRIFT_H
 
+#include <jansson.h>
+
 #include "ctl/cli.h"
 #include "ctl/credentials.h"
 #include "resolver/ref.h"
@@ -93,6 +95,15 @@ void drift_fini(struct drift *d);
 int drift_read(struct drift *d, const struct config *c, bool containers, struct cancel *cancel,
         struct err *e) ERR_MUST_CHECK;
 
+/* ---- the containers, from the daemon (drift_daemon.c) ---- */
+
+/* Its rows; NULL where it is not there, follows no containers, or does not know all of them. The
+ * caller decrefs. */
+json_t *drift_ask_daemon(const struct config *c, struct cancel *cancel);
+void drift_add_rows(struct drift *d, const json_t *rows);
+/* When images are there: which of them the rows' image IDs stand for. */
+void drift_name_ids(struct drift *d, const json_t *rows);
+
 /* ---- what of it is looked at (drift_gather.c); pure ---- */
 
 struct drift_wanted {
@@ -106,6 +117,8 @@ void drift_add_image(struct drift *d, const char *name, const char *digest, int6
 /* The image's ID for the record of that name, if it is there. Several digests may have one ID: an
  * index and the manifest in it. */
 void drift_name_id(struct drift *d, const char *name, const char *id);
+/* The same for all records of that digest: it is of one image only, on this node. Accepts NULL. */
+void drift_name_digest(struct drift *d, const char *digest, const char *id);
 /* Whether the image with this ID has that digest. */
 bool drift_has_digest(const struct drift *d, const char *image_id, const char *digest);
 /* A tag of a registry: no digest, no image ID, nothing that is the relay's, nothing that CRI would

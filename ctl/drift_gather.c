@@ -66,6 +66,13 @@ void drift_name_id(struct drift *d, const char *name, const char *id)
                         d->images[i].id = mem_strdup(id);
 }
 
+void drift_name_digest(struct drift *d, const char *digest, const char *id)
+{
+        for (size_t i = 0; digest != NULL && id != NULL && i < d->image_count; i++)
+                if (d->images[i].id == NULL && strcmp(d->images[i].digest, digest) == 0)
+                        d->images[i].id = mem_strdup(id);
+}
+
 static bool has_id(const struct drift_image *image, const char *id)
 {
         return id != NULL && image->id != NULL && strcmp(image->id, id) == 0;

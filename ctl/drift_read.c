@@ -260,15 +260,22 @@ static int read_trust(struct reading *r, struct err *e)
 /* ---- all of it ---- */
 
 /* Containers first: what starts meanwhile has its image in the list that is read after it. */
-static int read_all(struct reading *cri, struct reading *api, bool containers, struct err *e)
+static int read_all(struct reading *cri, struct reading *api, bool containers, const json_t *rows,
+        struct err *e)
 {
-        if (read_trust(cri, e) < 0 || (containers && read_containers(cri, e) < 0))
+        if (read_trust(cri, e) < 0)
+                return -1;
+        if (rows != NULL)
+                drift_add_rows(cri->drift, rows);
+        else if (containers && read_containers(cri, e) < 0)
                 return -1;
         if (some_say_nothing(api->drift) && read_names(api, e) < 0)
                 return -1;
         if (read_images(api, e) < 0)
                 return -1;
-        return containers ? read_ids(cri, e) : 0;
+        if (rows != NULL)
+                drift_name_ids(cri->drift, rows);
+        return containers && rows == NULL ? read_ids(cri, e) : 0;
 }
 
 int drift_read(struct drift *d, const struct config *c, bool containers, struct cancel *cancel,
@@ -278,7 +285,9 @@ int drift_read(struct drift *d, const struct config *c, bool containers, struct 
         struct reading api = {.drift = d, .cancel = cancel, .url = c->containerd};
         cri.rpc = rpc_new(cri.url);
         api.rpc = rpc_new(api.url);
-        int status = read_all(&cri, &api, containers, e);
+        json_t *rows = containers ? drift_ask_daemon(c, cancel) : NULL;
+        int status = read_all(&cri, &api, containers, rows, e);
+        json_decref(rows);
         rpc_free(api.rpc);
         rpc_free(cri.rpc);
         return status;

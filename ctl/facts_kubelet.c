@@ -29,6 +29,7 @@ static void endpoint_fini(struct endpoint *e)
 void kubelet_facts_fini(struct kubelet_facts *f)
 {
         free(f->config);
+        free(f->folder);
         endpoint_fini(&f->image);
         endpoint_fini(&f->runtime);
         *f = (struct kubelet_facts){0};
@@ -190,30 +191,54 @@ static int take_flag_files(struct kubelet_facts *f, const char *const *paths, st
         return 0;
 }
 
-/* Its words are those that count: what files say may have come after its start. */
-static void take_process(struct kubelet_facts *f, const char *proc)
+/* NULL: none runs. Its words are those that count: what files say may have come after its start. */
+static char *running_words(const char *proc, long *pid)
 {
-        long pid = process_find(proc, "kubelet");
-        if (pid == 0)
-                return;
-        cleanup_free char *words = process_command(proc, pid);
-        cleanup_free char *place = mem_printf("process %ld", pid);
-        f->found = true;
-        take_flags(f, words, place);
+        *pid = proc != NULL ? process_find(proc, "kubelet") : 0;
+        return *pid > 0 ? process_command(proc, *pid) : NULL;
+}
+
+/* The last one in the files, where no kubelet runs. Who cannot be read is told by take_flag_files.
+ */
+static char *find_flag(const struct kubelet_places *places, const char *words, const char *name)
+{
+        int line = 0;
+        if (words != NULL)
+                return kubelet_flag(words, name, &line);
+        char *found = NULL;
+        for (const char *const *path = places->flags; *path != NULL; path++) {
+                cleanup_free char *text = NULL;
+                struct err ignored;
+                if (file_read(*path, FILE_MAX_BYTES, &text, NULL, &ignored) < 0)
+                        continue;
+                char *value = kubelet_flag(text, name, &line);
+                if (value == NULL)
+                        continue;
+                free(found);
+                found = value;
+        }
+        return found;
 }
 
 int kubelet_facts_load(
         const struct kubelet_places *places, struct kubelet_facts *out, struct err *e)
 {
         *out = (struct kubelet_facts){0};
-        if (take_config(out, places->config, true, e) < 0 ||
-                take_drop_ins(out, places->config_folder, e) < 0 ||
+        long pid = 0;
+        cleanup_free char *words = running_words(places->proc, &pid);
+        cleanup_free char *config = find_flag(places, words, "config");
+        out->folder = find_flag(places, words, "config-dir");
+        if (take_config(out, config != NULL ? config : places->config, true, e) < 0 ||
+                take_drop_ins(out, out->folder, e) < 0 ||
                 take_flag_files(out, places->flags, e) < 0) {
                 kubelet_facts_fini(out);
                 return -1;
         }
-        if (places->proc != NULL)
-                take_process(out, places->proc);
+        if (words != NULL) {
+                cleanup_free char *place = mem_printf("process %ld", pid);
+                out->found = true;
+                take_flags(out, words, place);
+        }
         return 0;
 }
 

@@ -19,16 +19,17 @@ struct endpoint {
 struct kubelet_facts {
         bool found;    /* a configuration, flags or a process */
         char *config;  /* the file that counts; NULL: none */
+        char *folder;  /* of drop-ins, --config-dir; NULL: kubelet reads none */
         int kind_line; /* of `kind` in it, after which a key may be put; 0: none */
         struct endpoint image;
         struct endpoint runtime;
 };
 
 struct kubelet_places {
-        const char *config;        /* KubeletConfiguration; what is not there is left out */
-        const char *config_folder; /* *.conf, merged by name over it; NULL: none */
-        const char *const *flags;  /* files with flags in them; ends with NULL */
-        const char *proc;          /* where to look for the running kubelet; NULL: nowhere */
+        const char *config; /* KubeletConfiguration, where no --config says another one; what is not
+                               there is left out */
+        const char *const *flags; /* files with flags in them; ends with NULL */
+        const char *proc;         /* where to look for the running kubelet; NULL: nowhere */
 };
 
 /* ERR_CONFIG "file:line:column: what" for a file that kubelet would not start with. */

@@ -44,7 +44,11 @@ char *render_quote(const char *s);
 int render_hosts(const struct config *c, const char *directory, struct rendering *r,
         struct err *e) ERR_MUST_CHECK;
 void render_crictl(const struct config *c, struct rendering *r);
+/* The drop-in of that name; its notes say where it counts, what there is instead, and the way back.
+ */
+#define RENDER_KUBELET_FILE "50-cri-resolved.conf"
 void render_kubelet(const struct config *c, struct rendering *r);
+char *render_kubelet_text(const struct config *c); /* its text; the caller frees */
 
 enum cache_shape { CACHE_SYSTEMD, CACHE_COMPOSE, CACHE_KUBERNETES };
 /* `address`: of the machine with the caches; NULL: not said. */

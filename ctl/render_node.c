@@ -45,18 +45,23 @@ static void note_kubeadm(struct rendering *r, const char *socket)
                 socket);
 }
 
+char *render_kubelet_text(const struct config *c)
+{
+        cleanup_free char *socket = render_quote(c->listen[0]);
+        return mem_printf("apiVersion: kubelet.config.k8s.io/v1beta1\n"
+                          "kind: KubeletConfiguration\n"
+                          "imageServiceEndpoint: %s\n",
+                socket);
+}
+
 void render_kubelet(const struct config *c, struct rendering *r)
 {
         cleanup_buf struct buf text;
-        cleanup_free char *socket = render_quote(c->listen[0]);
+        cleanup_free char *whole = render_kubelet_text(c);
         buf_init(&text, RENDER_MAX_BYTES);
-        buf_printf(&text,
-                "apiVersion: kubelet.config.k8s.io/v1beta1\n"
-                "kind: KubeletConfiguration\n"
-                "imageServiceEndpoint: %s\n",
-                socket);
+        buf_puts(&text, whole);
         r->directory = mem_strdup("/etc/kubernetes/kubelet.conf.d");
-        rendering_add(r, mem_strdup("50-cri-resolved.conf"), &text);
+        rendering_add(r, mem_strdup(RENDER_KUBELET_FILE), &text);
         note_older(r, c->listen[0]);
         note_kubeadm(r, c->listen[0]);
         rendering_note(r,

@@ -54,8 +54,8 @@ static void options_of_processes(void **state)
 }
 
 struct kubelet_case {
-        const char *config, *drop_in, *flags, *process;
-        const char *image; /* "place value" */
+        const char *config, *drop_in, *flags, *process; /* process "": none runs */
+        const char *image;                              /* "place value" */
 };
 
 static void check_kubelet(void **state, const struct kubelet_case *k)
@@ -64,14 +64,17 @@ static void check_kubelet(void **state, const struct kubelet_case *k)
         cleanup_free char *drop_in = scratch_write(*state, "d/10-x.conf", k->drop_in);
         cleanup_free char *stray =
                 scratch_write(*state, "d/20-x.yaml", "imageServiceEndpoint: no\n");
-        cleanup_free char *flags = scratch_write(*state, "flags.env", k->flags);
+        cleanup_free char *said = scratch_expand(*state, k->flags);
+        cleanup_free char *flags = scratch_write(*state, "flags.env", said);
         cleanup_free char *comm = scratch_write(*state, "proc/77/comm", "kubelet\n");
-        cleanup_free char *words = scratch_write(*state, "proc/77/cmdline", k->process);
-        cleanup_free char *folder = scratch_expand(*state, "@/d");
+        cleanup_free char *started = scratch_expand(*state, k->process);
+        cleanup_free char *words = scratch_write(*state, "proc/77/cmdline", started);
+        cleanup_free char *other =
+                scratch_write(*state, "other.yaml", "imageServiceEndpoint: unix:///o\n");
         cleanup_free char *proc = scratch_expand(*state, "@/proc");
         const char *const files[] = {"/nowhere/flags", flags, NULL};
         struct kubelet_places places = {
-                .config = config, .config_folder = folder, .flags = files, .proc = proc};
+                .config = config, .flags = files, .proc = k->process[0] != '\0' ? proc : NULL};
         cleanup_kubelet_facts struct kubelet_facts f;
         struct err e;
         assert_int_equal(kubelet_facts_load(&places, &f, &e), 0);
@@ -92,8 +95,17 @@ static void places_of_the_endpoint(void **state)
                 {"kind: K\n", "", "", "kubelet", " "},
                 {"kind: K\nimageServiceEndpoint: unix:///a\n", "", "", "kubelet",
                         "/config.yaml:2 unix:///a"},
+                /* drop-ins count where kubelet was told of them, and nowhere else */
                 {"imageServiceEndpoint: unix:///a\n", "\nimageServiceEndpoint: unix:///b\n", "",
-                        "kubelet", "/d/10-x.conf:2 unix:///b"},
+                        "kubelet --config-dir=@/d", "/d/10-x.conf:2 unix:///b"},
+                {"imageServiceEndpoint: unix:///a\n", "imageServiceEndpoint: unix:///b\n", "",
+                        "kubelet", "/config.yaml:1 unix:///a"},
+                {"imageServiceEndpoint: unix:///a\n", "imageServiceEndpoint: unix:///b\n",
+                        "X=--config-dir=@/d\n", "kubelet", "/config.yaml:1 unix:///a"},
+                {"", "imageServiceEndpoint: unix:///b\n", "X=--config-dir=@/d\n", "",
+                        "/d/10-x.conf:1 unix:///b"},
+                {"imageServiceEndpoint: unix:///a\n", "", "", "kubelet --config @/other.yaml",
+                        "/other.yaml:1 unix:///o"},
                 {"imageServiceEndpoint: unix:///a\n", "",
                         "\nX=--image-service-endpoint=unix:///c\n", "kubelet",
                         "/flags.env:2 unix:///c"},
