@@ -1,12 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the tests: tests/run.py [lint] [unit] [integration [NAME...]]
+"""Runs the tests: tests/run.py [lint] [unit] [integration [NAME...]] [packages [NAME...]]
 
 Every cmocka program and every Python module is a process of its own, in a process group and a temp
-folder of its own, with a time-out; an integration module also in a network namespace of its own, in
-which there is only loopback. A module says at its top level what it needs, as plain constants:
+folder of its own, with a time-out; a module of integration or packages also in a network namespace of its
+own, in which there is only loopback. A module says at its top level what it needs, as plain constants:
 
     CONTAINERDS = ("1.6", "1.7", "2")   one process for each; CRI_RESOLVED_CONTAINERD names it
+    SUITES = ("bookworm", "trixie")     likewise; CRI_RESOLVED_SUITE names it
     TIMEOUT_S = 300                     instead of 240
     ALONE = True                        nothing else runs meanwhile
 
@@ -145,14 +146,24 @@ def constants(path):
     return found
 
 
+VARIANTS = {"CONTAINERDS": "CRI_RESOLVED_CONTAINERD", "SUITES": "CRI_RESOLVED_SUITE"}
+
+
+def variants(says):
+    """(what is shown of it, its environment), for each process that the module wants."""
+    for constant, variable in VARIANTS.items():
+        if constant in says:
+            return [(f" [{which}]", {variable: which}) for which in says[constant]]
+    return [("", {})]
+
+
 def module_jobs(path):
     says = constants(path)
     name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
     command = [sys.executable, __file__, "--module", name]
-    shown = name.removeprefix("tests.")
-    for which in says.get("CONTAINERDS", (None,)):
-        yield Module(f"{shown} [{which}]" if which else shown, command, says.get("TIMEOUT_S", DEFAULT_TIMEOUT_S),
-                     says.get("ALONE", False), {"CRI_RESOLVED_CONTAINERD": which} if which else {})
+    for which, env in variants(says):
+        yield Module(name.removeprefix("tests.") + which, command, says.get("TIMEOUT_S", DEFAULT_TIMEOUT_S),
+                     says.get("ALONE", False), env)
 
 
 def python_jobs(folder, names=()):
@@ -180,18 +191,22 @@ def unit_programs():
     return programs
 
 
+NAMED = ("integration", "packages")  # names of modules may follow
+
+
 def collect(arguments):
     jobs, names = [], []
-    if "integration" in arguments:
-        at = arguments.index("integration")
-        names, arguments = arguments[at + 1:], arguments[:at + 1]
+    for at, kind in enumerate(arguments):
+        if kind in NAMED:
+            names, arguments = arguments[at + 1:], arguments[:at + 1]
+            break
     for kind in arguments:
         if kind == "lint":
             jobs += python_jobs("lint")
         elif kind == "unit":
             jobs += unit_programs() + python_jobs("unit")
-        elif kind == "integration":
-            jobs += python_jobs("integration", names)
+        elif kind in NAMED:
+            jobs += python_jobs(kind, names)
         else:
             sys.exit(f"unknown kind of test: {kind}\n{__doc__}")
     return jobs
@@ -243,7 +258,7 @@ def main(arguments):
 def run_module(name):
     """In the child: one module's tests, their result in the file that the parent reads."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by the runner: too late"))
-    if name.startswith("tests.integration."):
+    if name.startswith(tuple(f"tests.{kind}." for kind in NAMED)):
         isolate.only_loopback()
     suite = unittest.defaultTestLoader.loadTestsFromName(name)
     result = unittest.TextTestRunner(verbosity=2).run(suite)

@@ -97,6 +97,29 @@ class Sample(unittest.TestCase):
         self.assertEqual((0, 1), (job.passed, job.failed))
 
 
+class Collecting(unittest.TestCase):
+    """What runs for which words of the command line."""
+
+    def shown(self, *words):
+        return sorted(job.name for job in run.collect(words))
+
+    def test_a_process_for_each_variant(self):
+        self.assertEqual(["packages.test_deb [bookworm]", "packages.test_deb [trixie]"], self.shown("packages", "deb"))
+        self.assertEqual([{"CRI_RESOLVED_SUITE": "bookworm"}, {"CRI_RESOLVED_SUITE": "trixie"}],
+                         [job.env for job in run.collect(["packages", "test_deb.py"])])
+        self.assertEqual([f"integration.test_containerd [{which}]" for which in ("1.6", "1.7", "2")],
+                         self.shown("integration", "containerd"))
+
+    def test_names_are_of_the_kind_before_them(self):
+        self.assertIn("lint.test_house", self.shown("lint", "packages", "contents"))
+        self.assertEqual(["packages.test_contents", "packages.test_rpm"], self.shown("packages", "rpm", "contents"))
+
+    def test_what_is_not_there_is_said(self):
+        for words in (["packages", "containerd"], ["integration", "deb"], ["unti"]):
+            with self.subTest(words), self.assertRaisesRegex(SystemExit, "no such test|unknown kind of test"):
+                run.collect(words)
+
+
 class Parts(unittest.TestCase):
     def test_the_folder_ends_what_outlived_its_parent(self):
         with Folder() as folder:
