@@ -17,7 +17,7 @@ Methods, by the last part of their name under /fake/; requests are JSON where no
     Chat      both ways: each message comes back as soon as it came; "finish" ends with ABORTED
     Control   {"release": key} | {"finish": key} | {}: answers what happened to each key so far
 
-ListImages of both CRI versions answers IMAGES images, Version and ImageFsInfo something plausible;
+GetContainerEvents is a Drip. ListImages of both CRI versions answers IMAGES images, Version and ImageFsInfo something plausible;
 every other method is UNIMPLEMENTED, as is the rule in gRPC."""
 import asyncio
 import collections
@@ -66,6 +66,8 @@ class Backend(grpc.GenericRpcHandler):
             async def fixed(_request, _context):
                 return answer
             return grpc.unary_unary_rpc_method_handler(fixed)
+        if name == "GetContainerEvents":
+            return grpc.unary_stream_rpc_method_handler(self.told(self.drip))
         if folder != "/fake":
             return None
         kinds = {grpc.unary_unary_rpc_method_handler: ("payload", "size", "seen", "status", "hold", "control"),

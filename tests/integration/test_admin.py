@@ -20,7 +20,7 @@ CONTAINERDS = ("2",)
 
 HOST = "ghcr.io"
 NOBODY, GROUP = 65534, 4242
-PATHS = ("/v1/status", "/v1/pulls", "/healthz", "/readyz")
+PATHS = ("/v1/status", "/v1/pulls", "/v1/containers", "/healthz", "/readyz")
 DOCUMENT = (ROOT / "docs/admin.md").read_text()
 MARK = "S3cr3tWord"
 
@@ -77,10 +77,10 @@ class Door(unittest.TestCase):
             self.assertGreater(int(headers["Content-Length"]), 10)
 
     def test_other_paths(self):
-        for path in ("/", "/v1", "/v1/status/", "/v1/statusx", "/v2/", "/metrics", "/v1/../v1/pulls", "/%00", "//healthz"):
+        for path in ("/", "/v1", "/v1/status/", "/v1/statusx", "/v2/", "/metrics/", "/v1/../v1/pulls", "/%00", "//healthz"):
             status, document, _ = self.daemon.admin(path)
             self.assertEqual((status, document), (404, {
-                "error": "not found; there are /v1/status, /v1/pulls, /healthz, /readyz"}), path)
+                "error": "not found; there are /v1/status, /v1/pulls, /v1/containers, /healthz, /readyz, /metrics"}), path)
 
     def test_a_query_makes_no_difference(self):
         self.assertEqual(self.daemon.admin("/healthz?verbose=1")[0], 200)
@@ -424,7 +424,7 @@ class Pulls(unittest.TestCase):
                 self.cri.pull(f"{HOST}/team/app:private", auth_config(**credentials))
             except Exception:  # that some fail is the point
                 pass
-        text = "".join(json.dumps(self.daemon.admin(path)[1]) for path in PATHS)
+        text = "".join(json.dumps(self.daemon.admin(path)[1]) for path in PATHS) + self.daemon.metrics().text
         self.assertIn("team/app:private", text)
         self.assertNotIn(MARK, text)
         for token in self.registry.tokens()["tokens"]:

@@ -302,7 +302,8 @@ BROKEN = {
     "[resolve]\non_upstream_down = 'never'\n":
         'c.toml:2: resolve.on_upstream_down: got "never"; allowed: "fail", "stale" or "mirror"',
     "x = 1\n":
-        'c.toml:1: x: unknown table; allowed: shim, resolve, relay, log, upstream."<host>", mirror."<url>"',
+        'c.toml:1: x: unknown table; allowed: shim, resolve, relay, admin, metrics, nri, log, upstream."<host>", '
+        'mirror."<url>"',
     "[resolve]\ntimeout = '1s'\ntimeout = '2s'\n":
         "c.toml:3:11: Error while parsing key-value pair: cannot redefine existing string 'timeout'",
     "[shim]\nlisten = 'tcp://127.0.0.1:1'\n":

@@ -67,6 +67,44 @@ class Asking(Case):
         self.assertEqual(self.checker.findings("kubelet", "--kubelet-flags", flags), [])
         self.find_one("kubelet-not-pointed-here", "kubelet")
 
+    def test_every_way_to_point_kubelet_here_and_the_way_back(self):
+        """Named as an area, kubelet is told of with all ways; once it asks us, with the way back."""
+        daemon = self.daemon()
+        self.checker.kubelet.write_text("kind: KubeletConfiguration\n")
+        said = self.checker.run("kubelet").stderr
+        self.assertIn(f'  kind: KubeletConfiguration\n  imageServiceEndpoint: "unix://{daemon.socket}"\n', said)
+        for words in ("--config-dir", f"KUBELET_EXTRA_ARGS=--image-service-endpoint=unix://{daemon.socket}\n",
+                      "kubeletconfiguration0+strategic.yaml", f"      image-service-endpoint: unix://{daemon.socket}\n",
+                      "\nTo go back: remove the file"):
+            self.assertIn(words, said)
+        self.assertNotIn("how to point kubelet here", self.checker.run("--offline").stderr)
+        self.checker.apply(self.find_one("kubelet-not-pointed-here", "kubelet"))
+        self.assertEqual(self.checker.kubelet.read_text(),
+                         f"kind: KubeletConfiguration\nimageServiceEndpoint: unix://{daemon.socket}\n")
+        done = self.checker.run("kubelet")
+        self.assertEqual((done.returncode, done.stdout), (0, "0 errors, 0 warnings, 0 hints\n"))
+        self.assertEqual(done.stderr, f"cri-resolvectl check: kubelet asks cri-resolved for images: {self.checker.kubelet}:2. "
+                         "To go back, remove that line or flag, systemctl restart kubelet, and then stop cri-resolved.\n")
+        self.checker.kubelet.write_text("kind: KubeletConfiguration\n")  # back
+        self.find_one("kubelet-not-pointed-here", "kubelet")
+
+    def test_a_kubelet_with_drop_ins_gets_one(self):
+        daemon = self.daemon()
+        drop_ins = self.checker.home / "kubelet.conf.d"
+        flags = self.checker.home / "with-folder.env"
+        flags.write_text(f'ARGS="--config-dir={drop_ins}"\n')
+        self.checker.kubelet.write_text("kind: KubeletConfiguration\n")
+        finding = self.find_one("kubelet-not-pointed-here", "kubelet", "--kubelet-flags", flags)
+        self.checker.apply(finding)
+        self.assertEqual(self.checker.kubelet.read_text(), "kind: KubeletConfiguration\n")
+        made = drop_ins / "50-cri-resolved.conf"
+        self.assertIn(f'imageServiceEndpoint: "unix://{daemon.socket}"\n', made.read_text())
+        self.assertEqual(self.checker.findings("kubelet", "--kubelet-flags", flags), [])
+        made.write_text("imageServiceEndpoint: unix:///elsewhere.sock\n")
+        self.checker.apply(self.find_one("kubelet-not-pointed-here", "kubelet", "--kubelet-flags", flags))
+        self.assertEqual(made.read_text(), f"imageServiceEndpoint: unix://{daemon.socket}\n")
+        self.assertEqual(self.checker.findings("kubelet", "--kubelet-flags", flags), [])
+
     def test_crictl(self):
         daemon = self.daemon()
         finding = self.find_one("crictl-without-image-endpoint", "crictl")

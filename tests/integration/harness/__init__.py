@@ -17,9 +17,12 @@ content     Content: an image made in memory, of layers as large as a test wants
 registry    Registry: docker-registry as upstream, with passwords or as pull-through cache;
             count(), put_tag(), delete_tag()
 containerd  Containerd: "1.6", "1.7" or "2"; store(), pulls(), remove_snapshots(), restart(), kill()
-daemon      Daemon: cri-resolved in front of a Containerd; reload(), kill(), restart(), log()
+daemon      Daemon: cri-resolved in front of a Containerd; reload(), kill(), restart(), log(), metrics()
+manager     Manager: holds a Daemon's sockets as systemd does, and hears what it says of itself
+metrics     Page: Prometheus' text format
 ctl         Ctl: cri-resolvectl with a configuration of its own; run()
 crictl      Crictl: the command line; run_pod()
+nri         Watch (not from here): nri_watch at a Containerd(nri=True), and what it hears
 cri         Cri: raw CRI calls over gRPC without generated code (pull(), image_status(), ...)
 
 Everything listens on 127.0.0.1 or on a Unix socket in the folder. Names such as ghcr.io lead to
@@ -33,11 +36,12 @@ from .cri import Cri
 from .ctl import Ctl
 from .daemon import Daemon
 from .images import Images
+from .manager import Manager
 from .parts import (BlackHole, Folder, Forwarder, Process, ROOT, containerd_version, dead_port,
                     free_port, wait_until)
 from .registry import Registry
 
 __all__ = [
-    "BlackHole", "Containerd", "Content", "Cri", "Crictl", "Ctl", "Daemon", "Folder", "Forwarder", "Images", "Process",
-    "RELAY_PORT", "ROOT", "Registry", "containerd_version", "dead_port", "free_port", "run_pod", "wait_until",
+    "BlackHole", "Containerd", "Content", "Cri", "Crictl", "Ctl", "Daemon", "Folder", "Forwarder", "Images", "Manager",
+    "Process", "RELAY_PORT", "ROOT", "Registry", "containerd_version", "dead_port", "free_port", "run_pod", "wait_until",
 ]

@@ -62,7 +62,7 @@ default_runtime_name = "runc"
 {runc}
 """
 
-# version 3: images and runtime are plugins of their own; NRI would take one socket for the machine
+# version 3: images and runtime are plugins of their own
 NEW = """
 version = 3
 {common}
@@ -87,10 +87,18 @@ default_runtime_name = "runc"
 [plugins."io.containerd.grpc.v1.cri"]
 stream_server_address = "127.0.0.1"
 stream_server_port = "0"
-[plugins."io.containerd.nri.v1.nri"]
-disable = true
 [plugins."io.containerd.image-verifier.v1.bindir"]
 bin_dir = "{home}/verifiers"
+"""
+
+# 1.7 and later; by default 2 takes one socket for the machine.
+NRI = """
+[plugins."io.containerd.nri.v1.nri"]
+disable = {disable}
+disable_connections = false
+socket_path = "{home}/nri.sock"
+plugin_path = "{home}/nri/plugins"
+plugin_config_path = "{home}/nri/conf.d"
 """
 
 RELAY_PORT = 7780  # cri-resolved's default
@@ -119,17 +127,19 @@ class Containerd:
     port that refuses, but for cri-resolved's relay (relay_port=None: for that, too). The sandbox
     image (images.PAUSE) comes from a small registry of its own.
 
+    nri=True (1.7 and later): plugins may connect at nri_socket.
+
     default: another text of _default/hosts.toml; "" for none. legacy={"*": [url, ...]}: no
     config_path but the deprecated `mirrors` of 1.6 and 1.7; {} is a containerd that nobody
     configured. No text leads anywhere but loopback."""
 
     def __init__(self, folder, which=None, upstreams=None, mirrors=None, name="containerd", level="info",
-                 relay_port=RELAY_PORT, default=None, legacy=None):
+                 relay_port=RELAY_PORT, default=None, legacy=None, nri=False):
         self.folder, self.which = folder, which or containerd_version()
         self.home = folder.sub(name)
         self.binary = FOLDERS[self.which] / "containerd"
         assert self.binary.exists(), f"no containerd {self.which} at {self.binary}: run ./dev test once"
-        self.socket = self.home / "c.sock"
+        self.socket, self.nri_socket = self.home / "c.sock", self.home / "nri.sock"
         self.certs = self.home / "certs.d"
         self.snapshotter = "overlayfs" if overlay_works(folder) else "native"
         self.pause = Registry(folder, name="pause-registry")
@@ -139,7 +149,7 @@ class Containerd:
             self._hosts(host, url, (mirrors or {}).get(host))
         if relay_port:
             self.let_relay_through(relay_port)
-        self._write_config(level, legacy)
+        self._write_config(level, legacy, nri)
         # The shim must be of the same version: it is looked for in PATH.
         path = f"{FOLDERS[self.which]}:{os.environ['PATH']}:/usr/sbin:/sbin"
         self.process = Process(folder, self.home.name, [self.binary, "--config", self.home / "config.toml"],
@@ -154,12 +164,14 @@ class Containerd:
         return "".join(f'[plugins."{plugin}".registry.mirrors."{host}"]\nendpoint = {json.dumps(urls)}\n'
                        for host, urls in legacy.items())
 
-    def _write_config(self, level, legacy):
+    def _write_config(self, level, legacy, nri):
         names = {"home": self.home, "registry": self._registry(legacy), "snapshotter": self.snapshotter, "pause": PAUSE,
                  "level": level}
         plugin = "io.containerd.cri.v1.runtime" if self.which == "2" else "io.containerd.grpc.v1.cri"
         text = (NEW if self.which == "2" else OLD).format(
             common=COMMON.format(**names), runc=RUNC.format(plugin=plugin, **names), **names)
+        if nri or self.which == "2":
+            text += NRI.format(disable=str(not nri).lower(), **names)
         (self.home / "config.toml").write_text(text)
 
     def _hosts(self, host, server, mirror=None):

@@ -11,6 +11,7 @@ import socket
 import grpc
 
 from .cri import Cri
+from .metrics import Page
 from .parts import ROOT, Process, accepts, dead_port, environment, wait_until
 
 REPORT = re.compile(r"(ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:)")
@@ -59,12 +60,12 @@ class Daemon:
     """upstreams: {"ghcr.io": url} or {"ghcr.io": {"server": url, "on_upstream_down": "stale", ...}}.
     Tables of the configuration can be given or changed as keywords: resolve={"timeout": "300ms"},
     shim={...}, log={...}; mirrors={url: {"ca": ...}}: [mirror."url"]. backend: a Containerd, or the
-    path of a CRI socket. Any host without an entry leads to a port that refuses. Its end is checked:
-    exit code 0 and no sanitizer's report."""
+    path of a CRI socket. Any host without an entry leads to a port that refuses. manager: who hands
+    its sockets over, instead of its own. Its end is checked: exit code 0 and no sanitizer's report."""
 
     def __init__(self, folder, backend, upstreams=None, name="cri-resolved", env=None, wait=True, mirrors=None,
-                 **tables):
-        self.folder, self.wait = folder, wait
+                 manager=None, **tables):
+        self.folder, self.wait, self.manager = folder, wait, manager
         self.home = folder.sub(name)
         self.socket = self.home / "r.sock"
         self.admin_socket = self.home / "a.sock"
@@ -73,6 +74,10 @@ class Daemon:
         self.tables = {"shim": {"listen": f"unix://{self.socket}", "backend": f"unix://{self.backend}"}, "resolve": {}}
         if hasattr(backend, "certs"):
             self.tables["shim"]["certs_dir"] = str(backend.certs)
+        if manager:
+            self.socket, self.admin_socket = manager.socket, manager.admin_socket
+            self.tables["shim"]["listen"] = f"unix://{self.socket}"
+            self.tables["relay"] = {"port": manager.relay_port}
         self.tables["admin"] = {"listen": f"unix://{self.admin_socket}"}
         for table, values in tables.items():
             self.tables.setdefault(table, {}).update(values)
@@ -81,11 +86,15 @@ class Daemon:
             self.upstreams[host] = dict(entry) if isinstance(entry, dict) else {"server": entry}
         self.mirrors = dict(mirrors or {})
         self.write_config()
-        self.process = Process(folder, self.home.name, [binary(), "--config", self.config], environment(
+        self.process = Process(folder, self.home.name, self.command(binary()), environment(
             ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "detect_leaks=1"),
             UBSAN_OPTIONS=os.environ.get("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1"),
             TSAN_OPTIONS=os.environ.get("TSAN_OPTIONS", "ignore_noninstrumented_modules=1:halt_on_error=1"),
-            **(env or {})))
+            **(manager.environment() if manager else {}), **(env or {})), manager.descriptors if manager else ())
+
+    def command(self, program):
+        words = [str(program), "--config", str(self.config)]
+        return [str(word) for word in self.manager.command(words)] if self.manager else words
 
     def write_config(self, text=None):
         """Writes the configuration from tables and upstreams, or the given text."""
@@ -162,6 +171,17 @@ class Daemon:
     def admin(self, path, method="GET"):
         """One request to the admin socket: (status, document, headers)."""
         return ask_unix(self.admin_socket, path, method)
+
+    def metrics(self):
+        """The page /metrics of the admin socket."""
+        connection = UnixConnection(self.admin_socket)
+        try:
+            connection.request("GET", "/metrics")
+            answer = connection.getresponse()
+            assert answer.status == 200, answer.status
+            return Page(answer.read().decode())
+        finally:
+            connection.close()
 
     def log(self):
         return self.process.log()

@@ -64,10 +64,10 @@ def dead_port():
     return _dead[0].getsockname()[1]
 
 
-def answers(port):
+def answers(port, address="127.0.0.1"):
     with socket.socket() as probe:
         probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((address, port)) == 0
 
 
 def accepts(path):
@@ -154,9 +154,9 @@ class Folder:
 class Process:
     """One process in a process group of its own, its output in a log file of the folder."""
 
-    def __init__(self, folder, name, command, env=None):
+    def __init__(self, folder, name, command, env=None, pass_fds=()):
         self.folder, self.name, self.command = folder, name, [str(word) for word in command]
-        self.env = env or environment()
+        self.env, self.pass_fds = env or environment(), pass_fds
         self.log_path = folder.path / f"{name}.log"
         self.child = None
         if self.log_path not in folder.logs:
@@ -169,7 +169,7 @@ class Process:
 
         with open(self.log_path, "ab") as log:
             self.child = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                          env=self.env, preexec_fn=dies_with_us)
+                                          env=self.env, pass_fds=self.pass_fds, preexec_fn=dies_with_us)
         return self
 
     @property

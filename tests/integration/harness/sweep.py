@@ -94,6 +94,6 @@ def sweep(folder):
     left = _kill(folder)
     if left:
         print(f"processes of {folder} that do not end: {left}", file=sys.stderr)
+    _unmount(folder)  # first: below a mount may be a whole machine, to be looked through by nobody
     _remove_shim_sockets(folder)
-    _unmount(folder)
     _remove_cgroups(folder)

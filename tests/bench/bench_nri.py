@@ -1,0 +1,139 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""What following containers costs those who start, in one run: tests/bench/bench_nri.py [--rounds N] [--containers N]
+
+start        two containerds side by side start 200 containers each, all at once: mean time to start one where the
+             daemon is containerd's NRI plugin, over the mean where it is not. What else the machine does meets both. In
+             each round the other one has the plugin; the geometric mean of all rounds
+CPU          of the daemon, milliseconds for each container: what the ratio cannot show, since both share the processors
+memory       VmRSS of the daemon after it has followed all of them
+
+A bound that is missed makes the exit code 1. Needs the release build, as bench.py does."""
+import argparse
+import concurrent.futures
+import contextlib
+import json
+import os
+import pathlib
+import statistics
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.bench.bench import report, resident_mib  # noqa: E402
+from tests.integration.harness import Containerd, Cri, Crictl, Daemon, Folder, Images, Registry, wait_until  # noqa: E402
+from tests.integration.harness.crictl import pod_config  # noqa: E402
+from tests.integration.harness.isolate import only_loopback  # noqa: E402
+from tests.integration.harness.wire import decode, encode  # noqa: E402
+
+IMAGE = "ghcr.io/bench/app:stable"
+RUNTIME = "/runtime.v1.RuntimeService/"
+NODE = 2  # the host's network
+
+
+class Pod:
+    """A sandbox, and containers in it."""
+
+    def __init__(self, folder, containerd, image_id, number):
+        self.config = pod_config(folder, f"bench-{number}")
+        path = folder.sub(f"bench-{number}") / "pod.json"
+        path.write_text(json.dumps(self.config))
+        self.crictl, self.image_id = Crictl(folder, containerd.socket, timeout="300s"), image_id
+        self.id = self.crictl("runp", path).strip()
+        self.cri = Cri(containerd.socket, timeout_s=300)
+
+    def sandbox(self):
+        metadata = self.config["metadata"]
+        return [(1, [(1, metadata["name"]), (2, metadata["uid"]), (3, metadata["namespace"]), (4, metadata["attempt"])]),
+                (3, self.config["log_directory"]),
+                (8, [(1, self.config["linux"]["cgroup_parent"]), (2, [(1, [(1, NODE)])])])]
+
+    def start(self, number):
+        """Seconds that it takes to create and start one container."""
+        config = [(1, [(1, f"c{number}")]), (2, [(1, self.image_id), (18, IMAGE)]), (3, "sleep"), (3, "100000"),
+                  (11, f"c{number}.log"), (15, [])]
+        began = time.monotonic()
+        made = decode(self.cri.call(RUNTIME + "CreateContainer", encode([(1, self.id), (2, config), (3, self.sandbox())]))).text(1)
+        self.cri.call(RUNTIME + "StartContainer", encode([(1, made)]))
+        return time.monotonic() - began
+
+    def remove(self):
+        self.cri.channel.close()
+        self.crictl("rmp", "--force", self.id)
+
+
+class Side:
+    """A containerd, and the daemon that may be its plugin."""
+
+    def __init__(self, stack, folder, registry, name):
+        self.folder = folder
+        self.containerd = stack.enter_context(Containerd(folder, "2", upstreams={"ghcr.io": registry.url}, name=name, nri=True))
+        self.containerd.push_pause()
+        Crictl(folder, self.containerd.socket).pull(IMAGE)
+        self.image_id = Crictl(folder, self.containerd.socket).image(IMAGE)["id"]
+        self.daemon = Daemon(folder, self.containerd, {"ghcr.io": registry.url}, name=f"{name}-daemon", nri={
+            "enabled": True, "annotate": True, "socket": f"unix://{self.containerd.nri_socket}"})
+
+    def document(self):
+        return self.daemon.admin("/v1/containers")[1]
+
+    def connect(self):
+        self.daemon.start()
+        wait_until(lambda: self.document()["nri"]["connected"] and self.document()["nri"]["image_events"], "NRI is connected")
+
+    def cpu_s(self):
+        """Of the daemon."""
+        fields = pathlib.Path(f"/proc/{self.daemon.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(folder, sides, with_plugin, count, number):
+    """(ratio, CPU of the daemon for each container, its memory)"""
+    plugin = sides[with_plugin]
+    plugin.connect()
+    cpu_s = plugin.cpu_s()
+    pods = [Pod(folder, side.containerd, side.image_id, f"{number}-{index}") for index, side in enumerate(sides)]
+    try:
+        with concurrent.futures.ThreadPoolExecutor(2 * count) as pool:
+            futures = [pool.submit(pods[task % 2].start, task // 2) for task in range(2 * count)]
+            seconds = [future.result() for future in futures]
+        document = plugin.document()
+        running = [row for row in document["containers"] if row["state"] == "running" and row["digest"]]
+        assert len(running) == count, f"{len(running)} of {count} were followed; {document['nri']}"
+        used_s, resident = plugin.cpu_s() - cpu_s, resident_mib(plugin.daemon.process)
+    finally:
+        for pod in pods:
+            pod.remove()
+        plugin.daemon.stop()
+    means = [statistics.mean(seconds[side::2]) for side in (0, 1)]
+    return means[with_plugin] / means[1 - with_plugin], used_s / count, resident
+
+
+def rows(options):
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(Folder())
+        registry = stack.enter_context(Registry(folder))
+        Images(folder).push(registry, "bench/app", "stable", marker="bench")
+        sides = [Side(stack, folder, registry, name) for name in ("one", "other")]
+        measure(folder, sides, 0, options.containers, "warm")  # what all later rounds find warm
+        found = [measure(folder, sides, number % 2, options.containers, number) for number in range(options.rounds)]
+        ratios = [ratio for ratio, _, _ in found]
+        note = f"{options.containers} at once on either side; rounds: {', '.join(f'{ratio:.3f}' for ratio in ratios)}"
+        return [("start, with NRI / without", statistics.geometric_mean(ratios), 1.02, note),
+                ("CPU of the daemon, ms/container", 1000 * statistics.median(cpu for _, cpu, _ in found), None, ""),
+                ("VmRSS after that, MiB", max(resident for _, _, resident in found), None, "")]
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--rounds", type=int, default=4, help="an even number (4)")
+    options.add_argument("--containers", type=int, default=200, help="on each side, in each round (200)")
+    options = options.parse_args()
+    only_loopback()
+    return report(rows(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
