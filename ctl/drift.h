@@ -124,8 +124,6 @@ bool drift_has_digest(const struct drift *d, const char *image_id, const char *d
 /* A tag of a registry: no digest, no image ID, nothing that is the relay's, nothing that CRI would
  * call otherwise. *r is the caller's then. */
 bool drift_is_tag(const char *name, struct ref *r);
-/* Whether the text is an image's ID (whole, or cut short as crictl does), not a reference. */
-bool drift_is_id(const char *text, const char *image_id);
 
 /* Once, when images and containers are complete: makes tags, drops containers that are not wanted,
  * puts all in order. */

@@ -8,8 +8,6 @@
 #define RELAY_PREFIX "127.0.0.1:"
 #define RELAY_ROOT   "/cri-resolved/"
 
-enum { SHORT_ID_MIN = 8 }; /* fewer digits are as likely a name */
-
 static void free_tag(struct drift_tag *t)
 {
         ref_fini(&t->ref);
@@ -108,15 +106,6 @@ bool drift_is_tag(const char *name, struct ref *r)
         ref_fini(r);
         *r = (struct ref){0};
         return false;
-}
-
-bool drift_is_id(const char *text, const char *image_id)
-{
-        size_t prefix = strlen(ID_PREFIX);
-        if (strncmp(text, ID_PREFIX, prefix) == 0)
-                return true;
-        return image_id != NULL && strncmp(image_id, ID_PREFIX, prefix) == 0 &&
-               strlen(text) >= SHORT_ID_MIN && strncmp(image_id + prefix, text, strlen(text)) == 0;
 }
 
 static bool is_wanted_host(const struct drift_wanted *w, const char *host)

@@ -149,7 +149,7 @@ static char *said_of(const Cri__Container *c)
                 c->image != NULL ? c->image->image : NULL};
         for (size_t i = 0; i < sizeof(candidates) / sizeof(candidates[0]); i++)
                 if (candidates[i] != NULL && candidates[i][0] != '\0' &&
-                        !drift_is_id(candidates[i], c->image_ref))
+                        !ref_is_image_id(candidates[i], c->image_ref))
                         return mem_strdup(candidates[i]);
         return NULL;
 }

@@ -14,7 +14,10 @@ enum {
         TAG_MAX_BYTES = 128,
         TEXT_MAX_BYTES = 4096, /* ours: host names have no limit in the grammar */
         ID_BYTES = 64,
+        SHORT_ID_MIN = 8,
 };
+
+#define ID_PREFIX "sha256:"
 
 /* A part of the input. */
 struct view {
@@ -343,4 +346,13 @@ void ref_fini(struct ref *r)
 char *ref_with_digest(const struct ref *r, const char *digest)
 {
         return mem_printf("%s@%s", r->name, digest);
+}
+
+bool ref_is_image_id(const char *text, const char *image_id)
+{
+        size_t prefix = strlen(ID_PREFIX);
+        if (strncmp(text, ID_PREFIX, prefix) == 0)
+                return true;
+        return image_id != NULL && strncmp(image_id, ID_PREFIX, prefix) == 0 &&
+               strlen(text) >= SHORT_ID_MIN && strncmp(image_id + prefix, text, strlen(text)) == 0;
 }

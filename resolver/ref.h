@@ -27,6 +27,10 @@ int ref_parse(const char *s, size_t size, struct ref *r, struct err *e) ERR_MUST
 void ref_fini(struct ref *r);
 #define cleanup_ref cleanup(ref_fini)
 
+/* Whether the text is that image ID ("sha256:...", which may be NULL: any), whole or cut short as
+ * crictl does, and no reference. Fewer digits than crictl shows are as likely a name. */
+bool ref_is_image_id(const char *text, const char *image_id);
+
 /* "name@digest"; the caller frees. */
 char *ref_with_digest(const struct ref *r, const char *digest);
 

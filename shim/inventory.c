@@ -5,11 +5,11 @@
 
 #include "proto/containerd.pb-c.h"
 #include "proto/cri.pb-c.h"
+#include "relay/place.h"
 #include "resolver/ref.h"
 #include "shim/message.h"
 
 #define ID_PREFIX           "sha256:"
-#define RELAY_ROOT          "/cri-resolved/"
 #define PINNED_LABEL        "io.cri-containerd.pinned"
 #define POD_NAME_LABEL      "io.kubernetes.pod.name"
 #define POD_NAMESPACE_LABEL "io.kubernetes.pod.namespace"
@@ -131,10 +131,8 @@ static bool is_of_registry(const char *text, bool *is_tag)
 {
         struct err unused;
         cleanup_ref struct ref r = {0};
-        if (strncmp(text, "127.0.0.1:", strlen("127.0.0.1:")) == 0 &&
-                strstr(text, RELAY_ROOT) != NULL)
-                return false;
-        if (ref_parse(text, strlen(text), &r, &unused) < 0 || strcmp(r.text, text) != 0)
+        if (place_is_ours(text) || ref_parse(text, strlen(text), &r, &unused) < 0 ||
+                strcmp(r.text, text) != 0)
                 return false;
         *is_tag = r.tag != NULL;
         return true;
@@ -212,18 +210,6 @@ static char *pod_label(const Cri__Container *c, const char *key)
         return NULL;
 }
 
-/* Whole, or as crictl cuts it. */
-static bool is_image_id(const char *said, const char *image_id)
-{
-        enum { SHORT_ID_MIN = 8 };
-        size_t prefix = strlen(ID_PREFIX);
-        if (strncmp(said, ID_PREFIX, prefix) == 0)
-                return true;
-        return image_id != NULL && strlen(said) >= SHORT_ID_MIN &&
-               strncmp(image_id, ID_PREFIX, prefix) == 0 &&
-               strncmp(image_id + prefix, said, strlen(said)) == 0;
-}
-
 static char *said_of(const Cri__Container *c)
 {
         const Cri__ContainerImageView *image = c->image;
@@ -232,7 +218,7 @@ static char *said_of(const Cri__Container *c)
         const char *const candidates[] = {image->user_specified_image, image->image};
         for (size_t i = 0; i < sizeof(candidates) / sizeof(candidates[0]); i++)
                 if (candidates[i] != NULL && candidates[i][0] != '\0' &&
-                        !is_image_id(candidates[i], c->image_ref))
+                        !ref_is_image_id(candidates[i], c->image_ref))
                         return mem_strdup(candidates[i]);
         return NULL;
 }

@@ -82,18 +82,6 @@ static void which_names_are_tags(void **state)
         }
 }
 
-static void what_is_an_id(void **state)
-{
-        (void)state;
-        assert_true(drift_is_id(ID, ID));
-        assert_true(drift_is_id(ID, NULL));
-        assert_true(drift_is_id("1111111111111", ID));
-        assert_false(drift_is_id("1111111", ID)); /* a name may look like that */
-        assert_false(drift_is_id("1111111111112", ID));
-        assert_false(drift_is_id("nginx", ID));
-        assert_false(drift_is_id("nginx", NULL));
-}
-
 /* ---- what is gathered ---- */
 
 static void in_order_and_linked(void **state)
@@ -503,7 +491,6 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(which_names_are_tags),
-                cmocka_unit_test(what_is_an_id),
                 cmocka_unit_test(in_order_and_linked),
                 cmocka_unit_test(filters),
                 cmocka_unit_test(states_of_tags),

@@ -485,6 +485,20 @@ static void name_with_another_digest(void **state)
         assert_string_equal(text, "ghcr.io/a/b@sha256:" H64);
 }
 
+#define ID "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+
+static void what_is_an_id(void **state)
+{
+        (void)state;
+        assert_true(ref_is_image_id(ID, ID));
+        assert_true(ref_is_image_id(ID, NULL));
+        assert_true(ref_is_image_id("1111111111111", ID));
+        assert_false(ref_is_image_id("1111111", ID)); /* a name may look like that */
+        assert_false(ref_is_image_id("1111111111112", ID));
+        assert_false(ref_is_image_id("nginx", ID));
+        assert_false(ref_is_image_id("nginx", NULL));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -494,6 +508,7 @@ int main(void)
                 cmocka_unit_test(long_names),
                 cmocka_unit_test(endless_text),
                 cmocka_unit_test(name_with_another_digest),
+                cmocka_unit_test(what_is_an_id),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
