@@ -116,9 +116,9 @@ static void tell_outcome(const struct proxy_call *c)
         grpc_slice name = c->details.method;
         const char *method = rpc_word_of_method(
                 (const char *)GRPC_SLICE_START_PTR(name), GRPC_SLICE_LENGTH(name));
-        metrics_add(METRIC_RPCS, 1, METRICS_WORDS(method, rpc_word_of_code(outcome_of(c))));
         metrics_observe(
                 METRIC_RPC_DURATION, (clock_mono_ns() - c->began_ns) / 1000, METRICS_WORDS(method));
+        metrics_add(METRIC_RPCS, 1, METRICS_WORDS(method, rpc_word_of_code(outcome_of(c))));
 }
 
 /* ---- from its begin to its end ---- */

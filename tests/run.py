@@ -225,6 +225,31 @@ def show(job):
     sys.stdout.flush()
 
 
+RULE = "=" * 70 + "\n"  # of unittest, before each failure
+GOOD = re.compile(r"ok \d|\d+\.\.\d+|.* \.\.\. ok$")
+ESSENCE_LINES = 16  # of each failure
+
+
+def essence(job):
+    """What has failed, short: the first line of each failure, which names it, and its last ones."""
+    failures = job.output.split(RULE)[1:] or [
+        "\n".join(line for line in job.output.splitlines() if not GOOD.match(line))]
+    text = f"{job.name}:\n"
+    for failure in failures:
+        first, *others = failure.strip().splitlines() or [""]
+        text += "".join(f"     | {line}\n" for line in [first, *others[-ESSENCE_LINES:]])
+    return text
+
+
+def tell_failures(jobs):
+    """Once more, at the end: a log may be cut in its middle. .ci/run collects those of all its parts."""
+    text = "".join("\n" + essence(job) for job in jobs if job.failed)
+    print(text, end="")
+    if os.environ.get("CRI_RESOLVED_FAILURES"):
+        with open(os.environ["CRI_RESOLVED_FAILURES"], "a", encoding="utf-8") as out:
+            out.write(text)
+
+
 def run_jobs(jobs):
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
         together = sorted((job for job in jobs if not job.alone), key=lambda job: -job.timeout_s)
@@ -242,6 +267,7 @@ def main(arguments):
     run_jobs(jobs)
     passed, failed, skipped = (sum(getattr(job, kind) for job in jobs) for kind in ("passed", "failed", "skipped"))
     bad = [job.name for job in jobs if job.failed]
+    tell_failures(jobs)
     print(f"\n{len(jobs)} programs in {time.monotonic() - started:.0f} s" + (f"; failed: {', '.join(bad)}" if bad else ""))
     tally = os.environ.get("CRI_RESOLVED_TALLY")  # .ci/run sums several runs up
     if tally:

@@ -42,6 +42,11 @@ class Programs(unittest.TestCase):
             with self.subTest(second=second, exit_code=exit_code):
                 self.assertEqual(expected, self.verdict(tap(second, exit_code)))
 
+    def test_what_has_failed_in_short(self):
+        short = run.essence(tap("# why\nnot ok 2 - b", 1))
+        self.assertIn("     | # why\n     | not ok 2 - b\n", short)
+        self.assertNotIn("ok 1", short)
+
     def test_no_test_is_a_failure(self):
         job = shell("exit 0")
         self.assertEqual((0, 1, 0), self.verdict(job))
@@ -81,15 +86,26 @@ class Sample(unittest.TestCase):
     def test_expected(self): self.fail()
 """
 
-    def test_counts(self):
+    def sample(self):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "sample_module.py"
             path.write_text(self.SOURCE)
             script = f"import sys; sys.path.insert(0, {folder!r}); from tests import run; sys.exit(run.run_module('sample_module'))"
-            job = run.Module("sample", [sys.executable, "-c", script], 20).run()
+            return run.Module("sample", [sys.executable, "-c", script], 20).run()
+
+    def test_counts(self):
+        job = self.sample()
         # a failure that is expected is as little of a check as one that is skipped
         self.assertEqual((1, 2, 2), (job.passed, job.failed, job.skipped))
         self.assertIn("words of the failure", job.output)
+
+    def test_what_has_failed_in_short(self):
+        job = self.sample()
+        short = run.essence(job)
+        for expected in ("sample:\n", "FAIL: test_bad", "words of the failure", "FAIL: test_sub", "(n=2)"):
+            self.assertIn(expected, short)
+        for unexpected in ("... ok", "test_good"):
+            self.assertNotIn(unexpected, short)
 
     def test_a_module_that_cannot_be_imported_fails(self):
         script = "import sys; from tests import run; sys.exit(run.run_module('tests.no_such_module'))"

@@ -28,14 +28,15 @@ def containerd_version():
 
 
 def wait_until(condition, what, timeout_s=30.0, interval_s=0.02):
-    """Polls until condition() is true and returns its value. Late is an AssertionError."""
+    """Polls until condition() is true and returns its value. Late is an AssertionError that says what: a text, or a
+    function that gives one."""
     deadline = time.monotonic() + timeout_s
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {timeout_s:g} s in vain: {what}")
+            raise AssertionError(f"waited {timeout_s:g} s in vain: {what() if callable(what) else what}")
         time.sleep(interval_s)
 
 
