@@ -327,6 +327,7 @@ static int open_admin(const struct config *c, struct pull_service *service,
         struct admin_options o = {
                 .socket = {.path = c->admin_listen + strlen("unix://"),
                         .key = "admin.listen",
+                        .unit = "cri-resolved-admin.socket",
                         .mode = c->listen_mode,
                         .gid = c->listen_gid},
                 .inherited = manager_socket_out(&sockets->admin),
