@@ -132,6 +132,24 @@ class Boot(BootCase):
         self.configure()
         self.systemctl("reload", SERVICE)
 
+    def test_a_reload_looks_at_the_file_that_a_drop_in_names(self):
+        def cleanup():
+            self.configure()
+            self.systemctl("daemon-reload")
+            self.systemctl("restart", SERVICE)
+        self.addCleanup(cleanup)
+        other = "/etc/cri-resolved/other.toml"
+        self.machine.write(other, self.machine.outside("/etc/cri-resolved/config.toml").read_text())
+        self.configure("listen_mod = 1", f"ExecStart=\nExecStart=/usr/bin/cri-resolved --config {other}\n")
+        self.systemctl("daemon-reload")
+        self.systemctl("restart", SERVICE)
+        self.systemctl("reload", SERVICE)
+        wait_until(lambda: f"configuration reloaded file={other}" in self.machine.journal(SERVICE), "the reload")
+        self.machine.write(other, "[shim]\nlisten_mod = 2\n")
+        with self.assertRaisesRegex(AssertionError, "Job for cri-resolved.service failed"):
+            self.systemctl("reload", SERVICE)
+        self.assertRegex(self.machine.journal(SERVICE), rf"{other}:2: .*unknown key.*listen_mod")
+
     def test_a_call_starts_it(self):
         self.systemctl("stop", SERVICE)
         self.assertTrue(self.client().image_fs_info().messages(1))
