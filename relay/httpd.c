@@ -2,7 +2,7 @@
 #include "relay/httpd.h"
 
 #include <microhttpd.h>
-#include <stdatomic.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -20,13 +20,141 @@ enum {
         STACK_BYTES = 256 * 1024,
 };
 
+/* A connection, from httpd_enter until libmicrohttpd is about to close it. Under the lock. */
+struct connection {
+        struct connection *previous, *next;
+        int fd;       /* nobody else has this number until then */
+        bool started; /* libmicrohttpd has it, and will say when it ends */
+        bool busy;    /* has asked, and has not got all of its answer */
+        bool leaving; /* was told to make room */
+};
+
 struct httpd {
         struct MHD_Daemon *daemon;
         httpd_handler_fn handler;
         void *arg;
         struct httpd_limits limits;
-        atomic_int connections;
+        pthread_mutex_t lock;
+        pthread_cond_t left;             /* one that was told to make room */
+        struct connection *first, *last; /* who was silent for longest is first */
+        unsigned connections, leaving;
 };
+
+/* ---- who is there ---- */
+
+static void append(struct httpd *h, struct connection *c)
+{
+        c->next = NULL;
+        c->previous = h->last;
+        *(h->last != NULL ? &h->last->next : &h->first) = c;
+        h->last = c;
+}
+
+static void take_out(struct httpd *h, struct connection *c)
+{
+        *(c->previous != NULL ? &c->previous->next : &h->first) = c->next;
+        *(c->next != NULL ? &c->next->previous : &h->last) = c->previous;
+}
+
+static struct connection *add(struct httpd *h, int fd)
+{
+        struct connection *c = mem_zalloc(sizeof(*c));
+        c->fd = fd;
+        append(h, c);
+        h->connections++;
+        return c;
+}
+
+static void forget(struct httpd *h, struct connection *c)
+{
+        take_out(h, c);
+        h->connections--;
+        h->leaving -= c->leaving;
+        free(c);
+        pthread_cond_signal(&h->left);
+}
+
+/* Its thread sees the end, and closes. */
+static void hang_up(const struct connection *c)
+{
+        shutdown(c->fd, SHUT_RDWR);
+}
+
+/* Nor has it said anything that its thread has not seen yet. */
+static bool is_silent(const struct connection *c)
+{
+        char byte;
+        return !c->busy && !c->leaving &&
+               (!c->started || recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0);
+}
+
+/* Or a few that say nothing would keep everybody else out. False: all are at work. */
+static bool make_room(struct httpd *h)
+{
+        struct connection *c = h->first;
+        while (c != NULL && !is_silent(c))
+                c = c->next;
+        if (c == NULL)
+                return false;
+        c->leaving = true;
+        h->leaving++;
+        if (c->started)
+                hang_up(c);
+        return true;
+}
+
+/* NULL: there is no place for it. Who was told to leave has a thread for a moment yet: there are
+ * never more of those than places. */
+static struct connection *let_in(struct httpd *h, int fd)
+{
+        pthread_mutex_lock(&h->lock);
+        while (h->leaving >= h->limits.connections)
+                pthread_cond_wait(&h->left, &h->lock);
+        bool full = h->connections - h->leaving >= h->limits.connections && !make_room(h);
+        struct connection *c = full ? NULL : add(h, fd);
+        pthread_mutex_unlock(&h->lock);
+        return c;
+}
+
+static void let_go(struct httpd *h, struct connection *c)
+{
+        pthread_mutex_lock(&h->lock);
+        forget(h, c);
+        pthread_mutex_unlock(&h->lock);
+}
+
+static void set_busy(struct httpd *h, struct MHD_Connection *connection, bool busy)
+{
+        struct connection *c =
+                MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)
+                        ->socket_context;
+        pthread_mutex_lock(&h->lock);
+        c->busy = busy;
+        take_out(h, c);
+        append(h, c);
+        pthread_mutex_unlock(&h->lock);
+}
+
+static struct connection *find(struct httpd *h, int fd)
+{
+        struct connection *c = h->last; /* it has come just now */
+        while (c->fd != fd)
+                c = c->previous;
+        return c;
+}
+
+static struct connection *start(struct httpd *h, int fd)
+{
+        pthread_mutex_lock(&h->lock);
+        struct connection *c = find(h, fd);
+        c->started = true;
+        if (c->leaving)
+                hang_up(c);
+        pthread_mutex_unlock(&h->lock);
+        return c;
+}
+
+/* ---- one request ---- */
 
 /* The body of one answer, while libmicrohttpd has it. */
 struct body {
@@ -88,6 +216,11 @@ static bool has_upload(struct MHD_Connection *connection)
                *header_of(connection, MHD_HTTP_HEADER_TRANSFER_ENCODING) != '\0';
 }
 
+static int fd_of(struct MHD_Connection *connection)
+{
+        return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+}
+
 static void set_timeout(struct MHD_Connection *connection, unsigned seconds)
 {
         MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, seconds);
@@ -104,18 +237,17 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
         (void)upload;
         (void)upload_size;
         struct httpd *h = arg;
+        set_busy(h, connection, true);
         if (*state == NULL && !has_upload(connection)) {
                 *state = h;
                 return MHD_YES;
         }
         set_timeout(connection, BUSY_TIMEOUT_S); /* the handler may wait for long, too */
-        const union MHD_ConnectionInfo *info =
-                MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         struct httpd_request request = {
                 .method = method,
                 .path = url,
                 .authorization = header_of(connection, MHD_HTTP_HEADER_AUTHORIZATION),
-                .client_fd = info != NULL ? info->connect_fd : -1,
+                .client_fd = fd_of(connection),
         };
         struct httpd_answer answer = {0};
         h->handler(h->arg, &request, &answer);
@@ -133,22 +265,24 @@ static void end_request(void *arg, struct MHD_Connection *connection, void **sta
         enum MHD_RequestTerminationCode why)
 {
         (void)state;
-        const struct httpd *h = arg;
-        if (why == MHD_REQUEST_TERMINATED_COMPLETED_OK)
-                set_timeout(connection, h->limits.idle_timeout_s);
+        struct httpd *h = arg;
+        if (why != MHD_REQUEST_TERMINATED_COMPLETED_OK)
+                return;
+        set_timeout(connection, h->limits.idle_timeout_s);
+        set_busy(h, connection, false);
 }
 
-/* NOLINTBEGIN(readability-non-const-parameter): libmicrohttpd's own signature */
+/* ---- life ---- */
+
 static void notice(void *arg, struct MHD_Connection *connection, void **context,
         enum MHD_ConnectionNotificationCode code)
 {
-        (void)connection;
-        (void)context;
         struct httpd *h = arg;
-        if (code == MHD_CONNECTION_NOTIFY_CLOSED)
-                atomic_fetch_sub(&h->connections, 1);
+        if (code == MHD_CONNECTION_NOTIFY_STARTED)
+                *context = start(h, fd_of(connection));
+        else
+                let_go(h, *context);
 }
-/* NOLINTEND(readability-non-const-parameter) */
 
 struct httpd *httpd_new(httpd_handler_fn handler, void *arg, const struct httpd_limits *limits)
 {
@@ -156,6 +290,8 @@ struct httpd *httpd_new(httpd_handler_fn handler, void *arg, const struct httpd_
         h->handler = handler;
         h->arg = arg;
         h->limits = *limits;
+        pthread_mutex_init(&h->lock, NULL);
+        pthread_cond_init(&h->left, NULL);
         h->daemon =
                 MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
                                          MHD_USE_POLL | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC,
@@ -172,6 +308,10 @@ void httpd_free(struct httpd *h)
         if (h == NULL)
                 return;
         MHD_stop_daemon(h->daemon);
+        while (h->first != NULL) /* what it has refused in silence */
+                forget(h, h->first);
+        pthread_cond_destroy(&h->left);
+        pthread_mutex_destroy(&h->lock);
         free(h);
 }
 
@@ -180,18 +320,22 @@ bool httpd_enter(struct httpd *h, int fd)
         struct sockaddr_storage peer = {0};
         socklen_t size = sizeof(peer);
         getpeername(fd, (struct sockaddr *)&peer, &size);
-        bool full = atomic_fetch_add(&h->connections, 1) >= (int)h->limits.connections;
-        if (full)
+        struct connection *c = let_in(h, fd);
+        if (c == NULL) {
                 close(fd);
+                return false;
+        }
         /* It only queues the connection: what it refuses now it will not report as closed. */
-        bool entered = !full &&
-                       MHD_add_connection(h->daemon, fd, (struct sockaddr *)&peer, size) == MHD_YES;
+        bool entered = MHD_add_connection(h->daemon, fd, (struct sockaddr *)&peer, size) == MHD_YES;
         if (!entered)
-                atomic_fetch_sub(&h->connections, 1);
+                let_go(h, c);
         return entered;
 }
 
 unsigned httpd_connections(struct httpd *h)
 {
-        return (unsigned)atomic_load(&h->connections);
+        pthread_mutex_lock(&h->lock);
+        unsigned connections = h->connections;
+        pthread_mutex_unlock(&h->lock);
+        return connections;
 }

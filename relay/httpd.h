@@ -41,7 +41,8 @@ typedef void (*httpd_handler_fn)(void *arg, const struct httpd_request *q, struc
 
 struct httpd;
 struct httpd_limits {
-        unsigned connections;    /* one more is closed */
+        unsigned connections;    /* one more takes the place of who was silent for longest; it is
+                                    closed if all are at work */
         unsigned idle_timeout_s; /* for the next request of a connection */
 };
 /* NULL if there are no threads or descriptors for it. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * HTTP on a listening socket, for administrators and Prometheus: a thread accepts, each connection
- * has a thread of its own (relay/httpd.h). Bounded: who finds no place is hung up on.
+ * has a thread of its own (relay/httpd.h). Bounded: who says nothing makes room.
  */
 #ifndef CRI_RESOLVED_HTTP_LISTENER_H
 #define CRI_RESOLVED_HTTP_LISTENER_H

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cri-resolved: puts the parts together, and follows signals. */
-#include <getopt.h>
 #include <grp.h>
 #include <inttypes.h>
 #include <malloc.h>
@@ -17,6 +16,7 @@
 #include "config/config.h"
 #include "resolver/resolve.h"
 #include "shim/admin.h"
+#include "shim/command_line.h"
 #include "shim/listen.h"
 #include "shim/manager.h"
 #include "shim/metrics_door.h"
@@ -26,72 +26,7 @@
 #include "shim/sweep.h"
 #include "shim/way.h"
 
-#define DEFAULT_CONFIG "/etc/cri-resolved/config.toml"
-
 enum { ARENAS_MAX = 2, PROBE_CONNECTS = 2, DESCRIPTORS = 65536 };
-
-static const char usage[] =
-        "usage: cri-resolved [--config FILE] [--check] [--version] [--help]\n"
-        "\n"
-        "Kubelet's image service in front of containerd: resolves every tag at its upstream.\n"
-        "\n"
-        "  --config FILE  configuration (default " DEFAULT_CONFIG ", if it is there)\n"
-        "  --check        read the configuration, say what is wrong with it, and exit\n"
-        "  --version      print the version and exit\n"
-        "\n"
-        "SIGHUP reads the configuration again. SIGUSR1 logs one line with all counters. SIGTERM\n"
-        "lets running calls end (shim.stop_timeout at most), then cancels them and ends the "
-        "program.\n";
-
-struct options {
-        const char *config_path; /* NULL: defaults */
-        bool check;
-};
-
-/* The file that was named, else the default one if it is there. NULL: none. */
-static const char *or_default(const char *path)
-{
-        return path == NULL && access(DEFAULT_CONFIG, F_OK) == 0 ? DEFAULT_CONFIG : path;
-}
-
-/* Returns an exit code, or -1 to go on. */
-static int read_options(int argc, char **argv, struct options *o)
-{
-        static const struct option known[] = {
-                {"config", required_argument, NULL, 'c'},
-                {"check", no_argument, NULL, 'k'},
-                {"version", no_argument, NULL, 'v'},
-                {"help", no_argument, NULL, 'h'},
-                {0},
-        };
-        int c;
-        while ((c = getopt_long(argc, argv, "c:h", known, NULL)) != -1) {
-                switch (c) {
-                case 'c':
-                        o->config_path = optarg;
-                        break;
-                case 'k':
-                        o->check = true;
-                        break;
-                case 'v':
-                        puts("cri-resolved " CRI_RESOLVED_VERSION);
-                        return 0;
-                case 'h':
-                        fputs(usage, stdout);
-                        return 0;
-                default:
-                        fputs("see cri-resolved --help\n", stderr);
-                        return 64;
-                }
-        }
-        if (optind < argc) {
-                fprintf(stderr, "cri-resolved: unexpected argument \"%s\"; see --help\n",
-                        argv[optind]);
-                return 64;
-        }
-        o->config_path = or_default(o->config_path);
-        return -1;
-}
 
 /* What a signal acts on. */
 struct living {
@@ -131,7 +66,8 @@ static void reload(const struct living *l)
 {
         struct err e;
         struct config *config = NULL;
-        const char *path = or_default(l->config_path); /* it may have come since the start */
+        const char *path =
+                command_line_or_default(l->config_path); /* it may have come since the start */
         manager_reloading();
         if (config_load(path, &config, &e) < 0) {
                 say_not_reloaded(e.msg);
@@ -327,6 +263,7 @@ static int open_admin(const struct config *c, struct pull_service *service,
         struct admin_options o = {
                 .socket = {.path = c->admin_listen + strlen("unix://"),
                         .key = "admin.listen",
+                        .unit = "cri-resolved-admin.socket",
                         .mode = c->listen_mode,
                         .gid = c->listen_gid},
                 .inherited = manager_socket_out(&sockets->admin),
@@ -444,20 +381,21 @@ static int fail(const struct err *e)
 
 int main(int argc, char **argv)
 {
-        struct options options = {0};
-        int exit_code = read_options(argc, argv, &options);
+        cleanup_command_line struct command_line words;
+        int exit_code = command_line_read(argc, argv, &words);
         if (exit_code >= 0)
                 return exit_code;
-        if (options.check)
-                return check(options.config_path);
+        const char *path = command_line_or_default(words.named);
+        if (words.check)
+                return check(path);
         sigset_t signals;
         harden(&signals);
         log_setup(LOG_LEVEL_INFO, false);
         struct err e;
         struct config *loaded = NULL;
-        if (config_load(options.config_path, &loaded, &e) < 0)
+        if (config_load(path, &loaded, &e) < 0)
                 return fail(&e);
         publish(loaded);
         cleanup_config const struct config *config = config_get();
-        return run(config, &signals, options.config_path, &e) < 0 ? fail(&e) : 0;
+        return run(config, &signals, path, &e) < 0 ? fail(&e) : 0;
 }

@@ -238,7 +238,8 @@ static void retry_backend(struct proxy *p)
         while (p->waiting.first != NULL) { /* without a backend they fail now, each in its way */
                 struct proxy_call *c = p->waiting.first;
                 proxy_list_remove(c);
-                c->begin(c);
+                if (!proxy_drain_ends(c))
+                        c->begin(c);
         }
 }
 

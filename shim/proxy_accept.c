@@ -114,7 +114,11 @@ int proxy_acceptor_listen_fd(struct proxy_acceptor *a, int fd, struct err *e)
 int proxy_acceptor_listen_unix(
         struct proxy_acceptor *a, const char *path, uint32_t mode, int64_t gid, struct err *e)
 {
-        struct unix_socket s = {.path = path, .key = "shim.listen", .mode = mode, .gid = gid};
+        struct unix_socket s = {.path = path,
+                .key = "shim.listen",
+                .unit = "cri-resolved.socket",
+                .mode = mode,
+                .gid = gid};
         int fd = -1;
         if (unix_socket_listen(&s, &fd, e) < 0)
                 return -1;

@@ -18,14 +18,24 @@
 
 enum { LOOK_MS = 20 };
 
+static const char stops[] = "cri-resolved stops: call again";
+
 /* ---- on the queue thread ---- */
+
+/* Who waits for the backend has no call there that could be cancelled, and must not get one. */
+static void end_waiting(struct proxy_call *c)
+{
+        proxy_list_remove(c);
+        proxy_pass_fail(c, GRPC_STATUS_UNAVAILABLE, stops);
+}
 
 static void end_endless(struct proxy *p)
 {
         for (struct proxy_call *c = p->endless; c != NULL; c = c->next_endless)
-                if (c->back != NULL)
-                        grpc_call_cancel_with_status(c->back, GRPC_STATUS_UNAVAILABLE,
-                                "cri-resolved stops: call again", NULL);
+                if (c->list == &p->waiting)
+                        end_waiting(c);
+                else if (c->back != NULL)
+                        grpc_call_cancel_with_status(c->back, GRPC_STATUS_UNAVAILABLE, stops, NULL);
 }
 
 static bool is_draining(const struct proxy *p)
@@ -50,6 +60,14 @@ static void begin_shutdown(struct proxy *p)
                 return;
         proxy_tag_release(&p->shut);
         grpc_server_shutdown_and_notify(p->server, p->queue, &p->shut);
+}
+
+bool proxy_drain_ends(struct proxy_call *c)
+{
+        if (!c->is_endless || !is_draining(c->proxy))
+                return false;
+        end_waiting(c);
+        return true;
 }
 
 bool proxy_drain_looks(const struct proxy *p)

@@ -164,6 +164,8 @@ void proxy_handle_fini(struct proxy_call *c);
 void proxy_wake(struct proxy *p);
 
 /* proxy_drain.c */
+/* A call that has waited for the backend until now. True: it is ended, and must not begin. */
+bool proxy_drain_ends(struct proxy_call *c);
 bool proxy_drain_looks(const struct proxy *p); /* the queue is asked, but not waited for */
 /* After each event of the queue; quiet: there was none, and nothing to be read. */
 void proxy_drain_step(struct proxy *p, bool quiet);

@@ -51,20 +51,43 @@ static int clear_stale(const struct sockaddr_un *address, const char *key, struc
         return unlink(path) < 0 ? err_set_sys(e, errno, "%s", path) : 0;
 }
 
+/* The packaged unit leaves us no capability, and no chown(2) either: systemd gives sockets away. */
+static int set_group(const struct unix_socket *s, struct err *e)
+{
+        struct stat made;
+        if (s->gid < 0 || (lstat(s->path, &made) == 0 && made.st_gid == (gid_t)s->gid) ||
+                chown(s->path, (uid_t)-1, (gid_t)s->gid) == 0)
+                return 0;
+        if (errno != EPERM)
+                return err_set_sys(e, errno, "%s: group %" PRId64, s->path, s->gid);
+        return err_set(e, ERR_CONFIG,
+                "%s: this process may not give it to group %" PRId64
+                " (shim.listen_group). systemd can: systemctl unmask %s, SocketGroup=%" PRId64
+                " in its [Socket] (systemctl edit); or leave shim.listen_group empty",
+                s->path, s->gid, s->unit, s->gid);
+}
+
+static int open_bound(int fd, const struct unix_socket *s, struct err *e)
+{
+        if (set_group(s, e) < 0)
+                return -1;
+        if (chmod(s->path, s->mode) < 0)
+                return err_set_sys(e, errno, "%s: mode", s->path);
+        if (listen(fd, BACKLOG) < 0)
+                return err_set_sys(e, errno, "%s: listen", s->path);
+        return 0;
+}
+
 /* Nobody can connect before listen(2): the mode is right from the first moment. */
 static int bind_and_listen(
         int fd, const struct sockaddr_un *address, const struct unix_socket *s, struct err *e)
 {
-        const char *path = address->sun_path;
         if (bind(fd, (const struct sockaddr *)address, sizeof *address) < 0)
-                return err_set_sys(e, errno, "%s: bind", path);
-        if (s->gid >= 0 && chown(path, (uid_t)-1, (gid_t)s->gid) < 0)
-                return err_set_sys(e, errno, "%s: group %" PRId64, path, s->gid);
-        if (chmod(path, s->mode) < 0)
-                return err_set_sys(e, errno, "%s: mode", path);
-        if (listen(fd, BACKLOG) < 0)
-                return err_set_sys(e, errno, "%s: listen", path);
-        return 0;
+                return err_set_sys(e, errno, "%s: bind", s->path);
+        int result = open_bound(fd, s, e);
+        if (result < 0)
+                unlink(s->path);
+        return result;
 }
 
 /* /run is empty after a boot: the last folder of the path is made, those above it have to be there.

@@ -13,6 +13,7 @@
 struct unix_socket {
         const char *path; /* its last folder is made where it is missing */
         const char *key;  /* of the configuration, for messages: "shim.listen" */
+        const char *unit; /* in which systemd can make it, for messages, too */
         uint32_t mode;
         int64_t gid; /* -1: as it comes */
 };

@@ -124,7 +124,7 @@ class Door(unittest.TestCase):
             self.assertEqual(connection.getresponse().read(), b'{\n  "status": "ok"\n}\n')
 
     def test_slow_clients_are_in_nobodys_way(self):
-        """More of them than there are places: new ones are hung up on, and when they leave all is well."""
+        """More of them than there are places: they are in each other's way, and when they leave all is well."""
         slow = []
         for number in range(80):
             client = socket.socket(socket.AF_UNIX)
@@ -143,6 +143,13 @@ class Door(unittest.TestCase):
             except OSError:
                 return False
         wait_until(answered, "the places are free again")
+
+    def test_silent_clients_make_room(self):
+        for _ in range(200):
+            client = socket.socket(socket.AF_UNIX)
+            self.addCleanup(client.close)
+            client.connect(str(self.daemon.admin_socket))
+        self.assertEqual(self.daemon.admin("/healthz")[0], 200)
 
     def test_a_client_that_does_not_read(self):
         clients = []

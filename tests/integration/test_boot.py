@@ -49,7 +49,7 @@ class BootCase(unittest.TestCase):
     @classmethod
     def install(cls, machine):
         for unit in UNITS:
-            machine.write(f"/etc/systemd/system/{unit.name}", unit.read_text())
+            machine.write(f"/usr/lib/systemd/system/{unit.name}", unit.read_text())  # as the packages do
         machine.write("/usr/bin/cri-resolved", binary().read_bytes(), 0o755)
 
     @classmethod
@@ -132,6 +132,24 @@ class Boot(BootCase):
         self.configure()
         self.systemctl("reload", SERVICE)
 
+    def test_a_reload_looks_at_the_file_that_a_drop_in_names(self):
+        def cleanup():
+            self.configure()
+            self.systemctl("daemon-reload")
+            self.systemctl("restart", SERVICE)
+        self.addCleanup(cleanup)
+        other = "/etc/cri-resolved/other.toml"
+        self.machine.write(other, self.machine.outside("/etc/cri-resolved/config.toml").read_text())
+        self.configure("listen_mod = 1", f"ExecStart=\nExecStart=/usr/bin/cri-resolved --config {other}\n")
+        self.systemctl("daemon-reload")
+        self.systemctl("restart", SERVICE)
+        self.systemctl("reload", SERVICE)
+        wait_until(lambda: f"configuration reloaded file={other}" in self.machine.journal(SERVICE), "the reload")
+        self.machine.write(other, "[shim]\nlisten_mod = 2\n")
+        with self.assertRaisesRegex(AssertionError, "Job for cri-resolved.service failed"):
+            self.systemctl("reload", SERVICE)
+        self.assertRegex(self.machine.journal(SERVICE), rf"{other}:2: .*unknown key.*listen_mod")
+
     def test_a_call_starts_it(self):
         self.systemctl("stop", SERVICE)
         self.assertTrue(self.client().image_fs_info().messages(1))
@@ -158,6 +176,48 @@ class Boot(BootCase):
         self.configure()
         self.systemctl("daemon-reload")
         self.systemctl("restart", SERVICE)
+
+    def again(self):
+        """With what the units and the configuration say now."""
+        self.systemctl("daemon-reload")
+        self.systemctl("stop", SERVICE)  # systemd opens no socket for a service that runs
+        self.systemctl("start", SOCKETS[1])
+        self.systemctl("start", SERVICE)
+
+    def mask_the_admin_socket(self, group):
+        """And the daemon makes it: for that group."""
+        self.addCleanup(self.again)
+        self.addCleanup(self.systemctl, "unmask", SOCKETS[1])
+        self.addCleanup(self.configure)
+        self.configure(f'listen_group = "{group}"')
+        self.systemctl("mask", "--now", SOCKETS[1])
+
+    def admin_socket(self):
+        self.assertEqual(ask_unix(self.machine.outside(ADMIN), "/readyz")[0], 200)
+        found = os.stat(self.machine.outside(ADMIN))
+        return stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid
+
+    def test_a_group_that_it_may_not_give_a_socket_to(self):
+        """The error names the remedy, and the remedy is one."""
+        self.mask_the_admin_socket(GROUP_NAME)
+        with self.assertRaisesRegex(AssertionError, f"Job for {SERVICE} failed"):
+            self.systemctl("restart", SERVICE)
+        self.assertIn(f"{ADMIN}: this process may not give it to group {GROUP} (shim.listen_group). systemd can: "
+                      f"systemctl unmask {SOCKETS[1]}, SocketGroup={GROUP} in its [Socket] (systemctl edit)",
+                      self.machine.journal(SERVICE))
+        self.systemctl("stop", SERVICE)
+        self.assertFalse(self.machine.outside(ADMIN).exists())
+        drop_in = f"/etc/systemd/system/{SOCKETS[1]}.d/test.conf"
+        self.machine.write(drop_in, f"[Socket]\nSocketGroup={GROUP}\n")
+        self.addCleanup(self.machine.outside(drop_in).unlink)
+        self.systemctl("unmask", SOCKETS[1])
+        self.again()
+        self.assertEqual(self.admin_socket(), (0o660, 0, GROUP))
+
+    def test_a_group_that_its_socket_has_anyway(self):
+        self.mask_the_admin_socket("root")
+        self.systemctl("restart", SERVICE)
+        self.assertEqual(self.admin_socket(), (0o660, 0, 0))
 
     def restart_under(self, pulls):
         pulls.begin()

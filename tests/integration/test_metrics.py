@@ -538,6 +538,25 @@ class Tcp(unittest.TestCase):
             self.assertEqual(daemon.process.child.wait(30), 78)
             self.assertIn(f'metrics.listen = \\"127.0.0.1:{port}\\": Address already in use', daemon.log())
 
+    def test_idle_connections_keep_nobody_out(self):
+        """More than there are places for, silent ones and such that have asked before: all stay, and Prometheus is served."""
+        port = free_port()
+
+        def connect():
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            connection.connect()
+            self.addCleanup(connection.close)
+            return connection
+        with self.daemon(f"127.0.0.1:{port}"):
+            for _ in range(200):
+                connect()
+            self.assertEqual(self.ask(port)[0], 200)
+            for _ in range(200):
+                asked = connect()
+                asked.request("GET", "/metrics")
+                self.assertIn(b"cri_resolved_", asked.getresponse().read())
+            self.assertEqual(self.ask(port)[0], 200)
+
     def test_more_clients_than_places(self):
         port = free_port()
         with self.daemon(f"127.0.0.1:{port}") as daemon:

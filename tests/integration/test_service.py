@@ -170,6 +170,29 @@ class Words(ServiceCase):
         self.assertTrue(self.caller(manager).call(VERSION))
 
 
+class Check(ServiceCase):
+    """--check of the file that a running daemon has."""
+
+    def check(self, *words):
+        done = subprocess.run([binary(), "--check", *map(str, words)], capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    def test_it_is_the_one_that_was_named(self):
+        daemon = self.start(self.manager(), name="a folder with blanks")
+        self.assertEqual(self.check("--pid", daemon.process.pid), (0, f"{daemon.config} is valid\n", ""))
+        daemon.write_config("[shim]\nlisten_mod = 1\n")
+        code, out, said = self.check("--pid", daemon.process.pid)
+        self.assertEqual((code, out), (78, ""))
+        self.assertIn(f"{daemon.config}:2: ", said)
+
+    def test_what_makes_no_sense(self):
+        gone = subprocess.Popen(["/bin/true"])
+        gone.wait()
+        self.assertEqual(self.check("--pid", gone.pid), (71, "", f"cri-resolved: /proc/{gone.pid}/cmdline: No such file or directory\n"))
+        code, _, said = self.check("--pid", os.getpid(), "--config", "/x")
+        self.assertEqual((code, said), (64, "cri-resolved: --pid goes with --check, and says which file; see --help\n"))
+
+
 class Watchdog(ServiceCase):
     def test_it_is_fed(self):
         manager = self.manager(watchdog_s=0.1)

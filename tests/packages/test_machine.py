@@ -76,9 +76,9 @@ class Case(unittest.TestCase):
         (self.share / path.name).write_bytes(path.read_bytes())
         return f"/srv/{path.name}"
 
-    def configure(self, text=""):
+    def configure(self, text="", path=CONFIG):
         self.machine.outside("/etc/cri-resolved").mkdir(exist_ok=True)
-        self.machine.outside(CONFIG).write_text(
+        self.machine.outside(path).write_text(
             f'{text}\n[shim]\nbackend = "unix:///run/containerd/c.sock"\ncerts_dir = "/etc/containerd/certs.d"\n'
             f"[upstream.{toml(HOST)}]\nserver = {toml(self.registry.url)}\n")
 
@@ -167,6 +167,25 @@ class Deb(Case):
         self.assertIn("nonsense", said)
         self.assertEqual(before, self.pid())
         self.pull()
+
+    def test_it_looks_at_the_file_that_a_drop_in_names(self):
+        other = "/etc/cri-resolved/other.toml"
+        self.install()
+        self.machine.write(f"/etc/systemd/system/{SERVICE}.d/other.conf",
+                           f"[Service]\nExecStart=\nExecStart=/usr/bin/cri-resolved --config {other}\n")
+        self.run_in("systemctl", "daemon-reload")
+        self.configure("nonsense = 1")
+        self.configure(path=other)
+        self.enable()
+        before, package = self.pid(), self.next_deb()
+        self.install(package)
+        self.assertNotEqual(before, after := self.pid(), "a mistake in a file that nobody reads")
+        self.configure()
+        self.configure("nonsense = 1", other)
+        said = self.apt("install", "--reinstall", self.share_file(package))
+        self.assertIn("The old version runs on", said)
+        self.assertIn(other, said)
+        self.assertEqual(after, self.pid())
 
 
 class Rpm(Case):

@@ -5,14 +5,19 @@
 #include <stdint.h>
 /* cmocka wants the four above first. */
 #include <cmocka.h>
-#include <sched.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 
 #include "relay/httpd.h"
 #include "tests/unit/relay/client.h"
 
-enum { LARGE_BYTES = 40 * 1000 * 1000, CUT_AT_BYTES = 1000 * 1000 };
+enum {
+        FOR_EVER_S = 3600,
+        LARGE_BYTES = 40 * 1000 * 1000,
+        CUT_AT_BYTES = 1000 * 1000,
+        PLACES = 16,
+        CROWD = 64
+};
 
 #define DIGEST "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
@@ -92,7 +97,7 @@ static void begin(struct site *s, unsigned idle_timeout_s)
 {
         *s = (struct site){0};
         sem_init(&s->freed, 0, 0);
-        struct httpd_limits limits = {.connections = 16, .idle_timeout_s = idle_timeout_s};
+        struct httpd_limits limits = {.connections = PLACES, .idle_timeout_s = idle_timeout_s};
         s->httpd = httpd_new(serve, s, &limits);
         assert_non_null(s->httpd);
 }
@@ -305,34 +310,100 @@ static void the_end_does_not_wait_for_clients(void **state)
         httpd_free(NULL);
 }
 
-static bool is_answered(struct site *s)
+static bool is_served(int fd)
 {
-        int fd = enter(s);
         cleanup_client_answer struct client_answer a = {0};
-        static const char request[] = "GET /none HTTP/1.1\r\nHost: x\r\n\r\n";
+        static const char request[] = "GET /small HTTP/1.1\r\nHost: x\r\n\r\n";
         send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL);
-        bool answered = client_read_head(fd, &a);
-        close(fd);
-        return answered;
+        if (!client_read_head(fd, &a))
+                return false;
+        client_read_body(fd, &a);
+        return a.status == 200 && !a.cut;
 }
 
 /* Many more than there are places for: libmicrohttpd's own limit must not be met, since it then
  * keeps a lock for ever. */
-static void a_crowd_is_hung_up_on_and_leaves_no_harm(void **state)
+static void silent_ones_make_room(void **state)
 {
         (void)state;
         struct site s;
-        begin(&s, 15);
-        int crowd[64];
-        for (size_t i = 0; i < 64; i++)
+        begin(&s, FOR_EVER_S);
+        int crowd[CROWD];
+        for (size_t i = 0; i < CROWD; i++)
                 crowd[i] = enter(&s);
-        for (size_t i = 16; i < 64; i++)
+        for (size_t i = 0; i < CROWD - PLACES; i++)
                 assert_true(client_ended(crowd[i]));
-        assert_false(is_answered(&s));
-        for (size_t i = 0; i < 64; i++)
+        int fd = enter(&s);
+        assert_true(client_ended(crowd[CROWD - PLACES]));
+        assert_true(is_served(fd));
+        for (size_t i = CROWD - PLACES + 1; i < CROWD; i++)
+                assert_true(is_served(crowd[i]));
+        for (size_t i = 0; i < CROWD; i++)
                 close(crowd[i]);
-        while (!is_answered(&s)) /* the places are free as soon as it has noticed */
-                sched_yield();
+        close(fd);
+        end(&s);
+}
+
+static void half_a_request_keeps_no_place(void **state)
+{
+        (void)state;
+        struct site s;
+        begin(&s, FOR_EVER_S);
+        int crowd[PLACES];
+        for (size_t i = 0; i < PLACES; i++) {
+                crowd[i] = enter(&s);
+                client_puts(crowd[i], "GET /small HTTP/1.1\r\nHost:");
+        }
+        bool served = false;
+        while (!served) { /* as soon as what they have said was read */
+                int fd = enter(&s);
+                served = is_served(fd);
+                close(fd);
+        }
+        for (size_t i = 0; i < PLACES; i++)
+                close(crowd[i]);
+        end(&s);
+}
+
+static void who_has_spoken_last_goes_last(void **state)
+{
+        (void)state;
+        struct site s;
+        begin(&s, FOR_EVER_S);
+        int fds[PLACES + 1];
+        for (size_t i = 0; i < PLACES; i++)
+                fds[i] = enter(&s);
+        assert_true(is_served(fds[0]));
+        fds[PLACES] = enter(&s);
+        assert_true(client_ended(fds[1]));
+        assert_true(is_served(fds[0]));
+        for (size_t i = 0; i <= PLACES; i++)
+                close(fds[i]);
+        end(&s);
+}
+
+/* An answer is under way at each: the next one has to come again. */
+static void who_is_at_work_makes_no_room(void **state)
+{
+        (void)state;
+        struct site s;
+        begin(&s, FOR_EVER_S);
+        int fds[PLACES];
+        struct client_answer answers[PLACES] = {0};
+        for (size_t i = 0; i < PLACES; i++) {
+                fds[i] = enter(&s);
+                ask(fds[i], "GET", "/large");
+                assert_true(client_read_head(fds[i], &answers[i]));
+        }
+        int late = enter(&s);
+        assert_true(client_ended(late));
+        close(late);
+        client_read_body(fds[0], &answers[0]);
+        assert_false(answers[0].cut);
+        for (size_t i = 0; i < PLACES; i++) {
+                client_answer_fini(&answers[i]);
+                close(fds[i]);
+        }
         end(&s);
 }
 
@@ -345,7 +416,10 @@ int main(void)
                 cmocka_unit_test(a_body_that_breaks_off_is_cut),
                 cmocka_unit_test(who_hangs_up_frees_the_body),
                 cmocka_unit_test(slow_readers_are_no_idlers),
-                cmocka_unit_test(a_crowd_is_hung_up_on_and_leaves_no_harm),
+                cmocka_unit_test(silent_ones_make_room),
+                cmocka_unit_test(half_a_request_keeps_no_place),
+                cmocka_unit_test(who_has_spoken_last_goes_last),
+                cmocka_unit_test(who_is_at_work_makes_no_room),
                 cmocka_unit_test(the_end_does_not_wait_for_clients),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
