@@ -275,6 +275,62 @@ static void a_long_table_is_met_whole(void **state)
         containers_free(c);
 }
 
+struct pairs {
+        size_t right, alone;
+};
+
+/* Container "c0042" is of pod "web-0042"; of those that end in 7 nobody has told the pod. */
+static void check_pair(void *arg, const struct container_view *v)
+{
+        struct pairs *to = arg;
+        if (v->pod == NULL) {
+                assert_int_equal(v->id[strlen(v->id) - 1], '7');
+                assert_null(v->namespace_name);
+                to->alone++;
+                return;
+        }
+        char expected[32];
+        snprintf(expected, sizeof(expected), "web-%s", v->id + 1);
+        assert_string_equal(v->pod, expected);
+        assert_string_equal(v->namespace_name, expected + 4);
+        to->right++;
+}
+
+/* Told in any order, as containerd does. */
+static void each_of_thousands_has_its_own_pod(void **state)
+{
+        (void)state;
+        enum { MANY = 4000, STEP = 1237 /* has no factor in common with MANY */ };
+        struct nri_listener l;
+        struct containers *c = connected(&l);
+        struct text {
+                char id[16], pod_id[16], pod[16];
+        } *texts = mem_zalloc(MANY * sizeof(*texts));
+        struct nri_pod *pods = mem_zalloc(MANY * sizeof(*pods));
+        struct nri_container *told = mem_zalloc(MANY * sizeof(*told));
+        size_t pod_count = 0;
+        for (unsigned i = 0; i < MANY; i++) {
+                unsigned n = i * STEP % MANY;
+                struct text *t = &texts[n];
+                snprintf(t->id, sizeof(t->id), "c%04u", n);
+                snprintf(t->pod_id, sizeof(t->pod_id), "%u", n); /* one a prefix of the other */
+                snprintf(t->pod, sizeof(t->pod), "web-%04u", n);
+                told[n] = container(t->id, NRI_RUNNING);
+                told[n].pod_id = t->pod_id;
+                if (n % 10 != 7)
+                        pods[pod_count++] = (struct nri_pod){t->pod_id, t->pod, t->pod + 4, "u"};
+        }
+        l.synchronized(l.arg, pods, pod_count, told, MANY);
+        struct pairs found = {0};
+        containers_each(c, check_pair, &found);
+        assert_int_equal(found.right, pod_count);
+        assert_int_equal(found.right + found.alone, MANY);
+        containers_free(c);
+        free(texts);
+        free(pods);
+        free(told);
+}
+
 /* ---- at a creation ---- */
 
 static struct nri_creation create(struct nri_listener *l, const char *id, const char *image)
@@ -460,6 +516,7 @@ int main(void)
                 CONFIGURED(what_the_pod_says_is_told_by_cri),
                 CONFIGURED(counted_by_upstream),
                 CONFIGURED(a_long_table_is_met_whole),
+                CONFIGURED(each_of_thousands_has_its_own_pod),
                 CONFIGURED(refused_with_words),
                 CONFIGURED(whoever_is_unclear_starts),
                 CONFIGURED(refusals_for_the_log_are_bounded),
