@@ -105,8 +105,7 @@ json_t *containers_json(struct containers *c, const char *backend)
         json_t *changed = json_array();
         if (c != NULL) {
                 containers_settle(c, SETTLE_TIMEOUT_MS);
-                containers_state(c, &state);
-                containers_each(c, add_container, rows);
+                containers_each(c, &state, add_container, rows);
                 containers_each_foreign(c, add_foreign, changed);
         }
         json_t *o = json_object();

@@ -9,6 +9,7 @@
 #include <string.h>
 /* cmocka wants the four above first. */
 #include <cmocka.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "shim/containers_internal.h"
@@ -95,7 +96,8 @@ static void see(void *arg, const struct container_view *v)
 static struct seen all(struct containers *c)
 {
         struct seen s = {0};
-        containers_each(c, see, &s);
+        struct containers_state began;
+        containers_each(c, &began, see, &s);
         return s;
 }
 
@@ -140,6 +142,17 @@ static struct containers *connected(struct nri_listener *l)
         return c;
 }
 
+static size_t counted(struct containers *c, size_t entry, enum container_verdict verdict)
+{
+        cleanup_config const struct config *config = config_get();
+        struct container_counts counts[2] = {0};
+        assert_true(config->upstream_count < 2);
+        struct containers_state told;
+        containers_state(c, &told);
+        assert_int_equal(containers_count(c, config, counts), told.connected);
+        return counts[entry].by_verdict[verdict];
+}
+
 static void from_a_container_to_its_verdict(void **state)
 {
         (void)state;
@@ -171,6 +184,7 @@ static void nothing_is_known_without_a_connection(void **state)
         look(c, A);
         l.disconnected(l.arg, "gone");
         assert_int_equal(all(c).count, 0);
+        assert_int_equal(counted(c, 0, CONTAINER_UNVERIFIED), 0);
         struct containers_state told;
         containers_state(c, &told);
         assert_false(told.connected);
@@ -227,15 +241,6 @@ static void what_the_pod_says_is_told_by_cri(void **state)
         assert_string_equal(all(c).reference, "zzz.example/app:2");
         inventory_fini(&i);
         containers_free(c);
-}
-
-static size_t counted(struct containers *c, size_t entry, enum container_verdict verdict)
-{
-        cleanup_config const struct config *config = config_get();
-        struct container_counts counts[2] = {0};
-        assert_true(config->upstream_count < 2);
-        containers_count(c, config, counts);
-        return counts[entry].by_verdict[verdict];
 }
 
 static void counted_by_upstream(void **state)
@@ -322,7 +327,8 @@ static void each_of_thousands_has_its_own_pod(void **state)
         }
         l.synchronized(l.arg, pods, pod_count, told, MANY);
         struct pairs found = {0};
-        containers_each(c, check_pair, &found);
+        struct containers_state began;
+        containers_each(c, &began, check_pair, &found);
         assert_int_equal(found.right, pod_count);
         assert_int_equal(found.right + found.alone, MANY);
         containers_free(c);
@@ -488,6 +494,54 @@ static void off_is_a_document_too(void **state)
         json_decref(document);
 }
 
+enum { ROWS = 3, DOCUMENTS = 5000 /* of each kind */ };
+
+struct runtime {
+        struct nri_listener listener;
+        atomic_bool ends;
+};
+
+/* A containerd that comes and goes, always with the same containers. */
+static void *come_and_go(void *arg)
+{
+        struct runtime *r = arg;
+        char ids[ROWS][16];
+        struct nri_container told[ROWS];
+        for (int i = 0; i < ROWS; i++) {
+                snprintf(ids[i], sizeof(ids[i]), "c%03d", i);
+                told[i] = container(ids[i], NRI_RUNNING);
+        }
+        while (!r->ends) {
+                r->listener.disconnected(r->listener.arg, "gone");
+                r->listener.synchronized(r->listener.arg, &pod, 1, told, ROWS);
+        }
+        return NULL;
+}
+
+static void rows_are_of_the_connection_that_is_shown(void **state)
+{
+        (void)state;
+        configure("");
+        struct containers *c = containers_new();
+        c->stopping = true; /* nobody looks: there is nothing to wait for */
+        struct runtime r = {.listener = containers_listener(c)};
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, come_and_go, &r), 0);
+        for (size_t of[2] = {0}; of[false] < DOCUMENTS || of[true] < DOCUMENTS;) {
+                json_t *document = containers_json(c, "unix:///c.sock");
+                json_t *nri = json_object_get(document, "nri");
+                bool connected = json_is_true(json_object_get(nri, "connected"));
+                size_t rows = json_array_size(json_object_get(document, "containers"));
+                assert_int_equal(rows, connected ? ROWS : 0);
+                assert_int_equal(json_is_null(json_object_get(nri, "error")), connected);
+                of[connected]++;
+                json_decref(document);
+        }
+        r.ends = true;
+        pthread_join(thread, NULL);
+        containers_free(c);
+}
+
 static void pulls_without_nri(void **state)
 {
         (void)state;
@@ -524,6 +578,7 @@ int main(void)
                 CONFIGURED(containers_are_bounded),
                 CONFIGURED(texts_are_bounded),
                 cmocka_unit_test(off_is_a_document_too),
+                CONFIGURED(rows_are_of_the_connection_that_is_shown),
                 cmocka_unit_test(pulls_without_nri),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
