@@ -93,6 +93,11 @@ void containers_reloaded(struct containers *c)
 
 /* ---- for people ---- */
 
+bool containers_hear_pods_string(const struct containers *c)
+{
+        return c->exact_runtime && c->kubelet.gives_string;
+}
+
 bool containers_has_unknown(const struct containers *c)
 {
         for (size_t i = 0; i < c->all.count; i++)
@@ -139,6 +144,7 @@ static void read_state(const struct containers *c, struct containers_state *out)
 {
         *out = c->state;
         out->left_out = c->left_out;
+        out->pods_own_string = containers_hear_pods_string(c);
 }
 
 /* A portion at a time: the node's containers wait for whoever holds the lock. Who comes or goes

@@ -64,8 +64,9 @@ struct container_view {
 };
 
 struct containers_state {
-        bool connected; /* to NRI, and all containers are known */
-        bool following; /* containerd's image events */
+        bool connected;       /* to NRI, and all containers are known */
+        bool following;       /* containerd's image events */
+        bool pods_own_string; /* NRI tells what pods say their images are */
         char runtime[64], version[64], error[256];
         size_t left_out;
 };

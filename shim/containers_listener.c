@@ -79,7 +79,7 @@ static void configured(void *arg, const char *runtime, const char *version)
         pthread_mutex_lock(&c->lock);
         snprintf(c->state.runtime, sizeof(c->state.runtime), "%s", runtime);
         snprintf(c->state.version, sizeof(c->state.version), "%s", version);
-        c->pods_own_string = creation_runtime_is_exact(runtime, version);
+        c->exact_runtime = creation_runtime_is_exact(runtime, version);
         pthread_mutex_unlock(&c->lock);
 }
 
@@ -221,7 +221,7 @@ static void container_creating(void *arg, const struct nri_pod *pod,
                 .names = &c->names,
                 .ref = &ref,
                 .following = c->state.following,
-                .pods_own_string = c->pods_own_string,
+                .pods_own_string = containers_hear_pods_string(c),
                 .enforce = ref.host != NULL
                                    ? config_upstream_for(config, ref.host, &has_entry)->enforce
                                    : ENFORCE_OFF,

@@ -31,6 +31,8 @@ static struct nri_container container(const char *id, enum nri_state state)
 
 /* ---- what containerd says ---- */
 
+static const int64_t CREATED_NS = 1700000000 * INT64_C(1000000000);
+
 static void put_image(struct inventory *i, const char *text, const char *digest)
 {
         struct inventory_image *image = mem_zalloc(sizeof(*image));
@@ -55,7 +57,9 @@ static void put_container(struct inventory *i, const char *text, const char *sai
         c->said = mem_strdup_or_null(said);
         c->image_id = mem_strdup(ID);
         c->state = state;
-        c->created_s = 1700000000;
+        c->created_ns = CREATED_NS;
+        c->pod = mem_strdup("web-0"); /* kubelet's label */
+        c->gave_string = said != NULL;
         assert_true(shelf_put(&i->containers, c, 100));
 }
 
@@ -408,6 +412,62 @@ static void whoever_is_unclear_starts(void **state)
         containers_free(c);
 }
 
+/* One more container, so many nanoseconds after c1; pod NULL: not kubelet's. */
+static void look_at_one(struct containers *c, int64_t later_ns, const char *pod_name, bool gave)
+{
+        struct inventory i = {0};
+        put_container(&i, "other", gave ? TAG : NULL, INVENTORY_EXITED);
+        struct inventory_container *one = i.containers.things[0];
+        one->created_ns += later_ns;
+        if (pod_name == NULL) {
+                free(one->pod);
+                one->pod = NULL;
+        }
+        put_image(&i, TAG, B);
+        containers_take(c, &i, c->at);
+        inventory_fini(&i);
+}
+
+static void nobody_is_refused_until_kubelet_shows_what_it_gives(void **state)
+{
+        (void)state;
+        static const struct {
+                int64_t later_ns;
+                const char *pod;
+                bool gave, refuses;
+        } steps[] = {
+                {1, "old", false, false},
+                {0, "before", true, false},
+                {2, NULL, true, false}, /* crictl's */
+                {3, "new", true, true},
+                {2, "old", false, true}, /* seen again */
+                {4, NULL, false, true},
+                {5, "downgraded", false, false},
+                {6, "new", true, true},
+        };
+        struct nri_listener l;
+        struct containers *c = connected(&l);
+        configure(ENFORCED);
+        retag(c);
+        c->kubelet = (struct kubelet_habit){0}; /* as if c1 had not been seen */
+        assert_string_equal(create(&l, "c9", TAG).refusal, "");
+        for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+                look_at_one(c, steps[i].later_ns, steps[i].pod, steps[i].gave);
+                struct containers_state told;
+                containers_state(c, &told);
+                if ((create(&l, "c9", TAG).refusal[0] != '\0') != steps[i].refuses ||
+                        told.pods_own_string != steps[i].refuses)
+                        fail_msg("step %zu", i);
+                l.container_removed(l.arg, "c9");
+        }
+        /* containerd 1.7 does not hand on what it was given. */
+        l.configured(l.arg, "containerd", "1.7.24");
+        struct containers_state told;
+        containers_state(c, &told);
+        assert_false(told.pods_own_string);
+        containers_free(c);
+}
+
 static void refusals_for_the_log_are_bounded(void **state)
 {
         (void)state;
@@ -573,6 +633,7 @@ int main(void)
                 CONFIGURED(each_of_thousands_has_its_own_pod),
                 CONFIGURED(refused_with_words),
                 CONFIGURED(whoever_is_unclear_starts),
+                CONFIGURED(nobody_is_refused_until_kubelet_shows_what_it_gives),
                 CONFIGURED(refusals_for_the_log_are_bounded),
                 CONFIGURED(annotated),
                 CONFIGURED(containers_are_bounded),

@@ -478,6 +478,35 @@ static void which_runtimes_are_exact(void **state)
                         fail_msg("case %zu", i);
 }
 
+static void the_newest_container_tells_what_kubelet_gives(void **state)
+{
+        (void)state;
+        static const struct {
+                const char *made; /* when, and whether with the pod's string */
+                bool gives;
+        } cases[] = {
+                {"", false},
+                {"1+", true},
+                {"1-", false},
+                {"1- 2+", true},
+                {"1+ 2-", false},
+                {"2- 1+", false},
+                {"2+ 1-", true},
+                {"2+ 1- 2+", true},
+                {"1+ 1-", false},
+                {"1- 1+", false},
+                {"0+", false}, /* nobody knows when */
+                {"1+ 2- 3+ 2-", true},
+        };
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                struct kubelet_habit k = {0};
+                for (const char *at = cases[i].made; *at != '\0'; at += 2 + (at[2] == ' '))
+                        kubelet_made(&k, at[0] - '0', at[1] == '+');
+                if (k.gives_string != cases[i].gives)
+                        fail_msg("case %zu: %s", i, cases[i].made);
+        }
+}
+
 /* ---- the log ---- */
 
 static void told_once(void **state)
@@ -563,6 +592,7 @@ int main(void)
                 cmocka_unit_test(a_digest_cannot_be_refused),
                 cmocka_unit_test(what_annotations_say),
                 cmocka_unit_test(which_runtimes_are_exact),
+                cmocka_unit_test(the_newest_container_tells_what_kubelet_gives),
                 cmocka_unit_test(told_once),
                 cmocka_unit_test(names_are_bounded),
                 cmocka_unit_test(our_own_digests_are_bounded),
