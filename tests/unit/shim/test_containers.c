@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * containers.c: the table, fed as NRI feeds it, and looks as they come from containerd. The rules
- * are in test_names.c; here are the way through the table, what is answered, and the bounds.
+ * are in test_names.c, what is answered to a creation in test_creation.c; here are the way through
+ * the table, and the bounds.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,141 +11,9 @@
 /* cmocka wants the four above first. */
 #include <cmocka.h>
 #include <stdatomic.h>
-#include <stdio.h>
 
-#include "shim/containers_internal.h"
 #include "shim/containers_json.h"
-
-#define TAG   "ghcr.io/a/b:1"
-#define FIXED "ghcr.io/a/b@" B
-#define A     "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define B     "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
-#define ID    "sha256:1111111111111111111111111111111111111111111111111111111111111111"
-
-static const struct nri_pod pod = {"p1", "web-0", "shop", "u1"};
-
-static struct nri_container container(const char *id, enum nri_state state)
-{
-        return (struct nri_container){
-                .id = id, .pod_id = "p1", .name = "main", .state = state, .image = TAG};
-}
-
-/* ---- what containerd says ---- */
-
-static const int64_t CREATED_NS = 1700000000 * INT64_C(1000000000);
-
-static void put_image(struct inventory *i, const char *text, const char *digest)
-{
-        struct inventory_image *image = mem_zalloc(sizeof(*image));
-        image->text = mem_strdup(text);
-        image->digest = mem_strdup(digest);
-        image->is_tag = strchr(text, '@') == NULL;
-        assert_true(shelf_put(&i->images, image, 100));
-}
-
-static void put_id(struct inventory *i, const char *text, const char *digest)
-{
-        struct inventory_id *id = mem_zalloc(sizeof(*id));
-        id->id = mem_strdup(text);
-        strings_add(&id->digests, digest);
-        assert_true(shelf_put(&i->ids, id, 100));
-}
-
-static void put_container(struct inventory *i, const char *text, const char *said, int32_t state)
-{
-        struct inventory_container *c = mem_zalloc(sizeof(*c));
-        c->id = mem_strdup(text);
-        c->said = mem_strdup_or_null(said);
-        c->image_id = mem_strdup(ID);
-        c->state = state;
-        c->created_ns = CREATED_NS;
-        c->pod = mem_strdup("web-0"); /* kubelet's label */
-        c->gave_string = said != NULL;
-        assert_true(shelf_put(&i->containers, c, 100));
-}
-
-/* The tag points there, and container c1 runs image ID of digest A. */
-static void look(struct containers *c, const char *tag_points_at)
-{
-        struct inventory i = {0};
-        put_image(&i, TAG, tag_points_at);
-        put_id(&i, ID, A);
-        put_container(&i, "c1", TAG, INVENTORY_RUNNING);
-        containers_take(c, &i, c->at);
-        inventory_fini(&i);
-}
-
-/* ---- the table, for people ---- */
-
-struct seen {
-        size_t count;
-        char ids[256];
-        enum container_verdict verdict; /* of the last one */
-        enum nri_state state;
-        char pod[64], digest[80], reference[80];
-};
-
-static void see(void *arg, const struct container_view *v)
-{
-        struct seen *s = arg;
-        s->count++;
-        snprintf(s->ids + strlen(s->ids), sizeof(s->ids) - strlen(s->ids), "%s ", v->id);
-        s->verdict = v->verdict;
-        s->state = v->state;
-        snprintf(s->pod, sizeof(s->pod), "%s/%s", v->namespace_name, v->pod);
-        snprintf(s->digest, sizeof(s->digest), "%s", v->digest != NULL ? v->digest : "");
-        snprintf(s->reference, sizeof(s->reference), "%s",
-                v->image->ref.text != NULL ? v->image->ref.text : "");
-}
-
-static struct seen all(struct containers *c)
-{
-        struct seen s = {0};
-        struct containers_state began;
-        containers_each(c, &began, see, &s);
-        return s;
-}
-
-static size_t foreign_count;
-
-static void count_foreign(void *arg, const struct name *n)
-{
-        (void)arg;
-        (void)n;
-        foreign_count++;
-}
-
-/* ---- */
-
-static void configure(const char *text)
-{
-        static const char path[] = "/proc/self/fd/%d";
-        char name[64];
-        struct err e;
-        struct config *config = NULL;
-        FILE *file = tmpfile();
-        assert_non_null(file);
-        fputs(text, file);
-        fflush(file);
-        snprintf(name, sizeof(name), path, fileno(file));
-        if (config_load(name, &config, &e) < 0)
-                fail_msg("%s", e.msg);
-        config_publish(config, NULL);
-        fclose(file);
-}
-
-/* Connected to containerd 2, image events heard, one container known. */
-static struct containers *connected(struct nri_listener *l)
-{
-        struct containers *c = containers_new();
-        configure("");
-        *l = containers_listener(c);
-        l->configured(l->arg, "containerd", "v2.1.9");
-        struct nri_container one = container("c1", NRI_RUNNING);
-        l->synchronized(l->arg, &pod, 1, &one, 1);
-        c->state.following = true;
-        return c;
-}
+#include "tests/unit/shim/table.h"
 
 static size_t counted(struct containers *c, size_t entry, enum container_verdict verdict)
 {
@@ -341,167 +210,6 @@ static void each_of_thousands_has_its_own_pod(void **state)
         free(told);
 }
 
-/* ---- at a creation ---- */
-
-static struct nri_creation create(struct nri_listener *l, const char *id, const char *image)
-{
-        struct nri_creation answer = {0};
-        struct nri_container one = container(id, NRI_CREATED);
-        one.image = image;
-        l->container_creating(l->arg, &pod, &one, &answer);
-        return answer;
-}
-
-/* The first look of all, then somebody else points the tag at B, and it is looked at. */
-static void retag(struct containers *c)
-{
-        look(c, A);
-        pthread_mutex_lock(&c->lock);
-        names_event(&c->names, TAG, 1700000000, containers_happened(c));
-        pthread_mutex_unlock(&c->lock);
-        look(c, B);
-}
-
-#define ENFORCED "[nri]\nenabled = true\n[upstream.\"ghcr.io\"]\nenforce = \"refuse\"\n"
-
-static void refused_with_words(void **state)
-{
-        (void)state;
-        struct nri_listener l;
-        struct containers *c = connected(&l);
-        configure(ENFORCED);
-        retag(c);
-        struct nri_creation answer = create(&l, "c9", TAG);
-        assert_non_null(strstr(answer.refusal, TAG));
-        assert_non_null(strstr(answer.refusal, B));
-        assert_non_null(strstr(answer.refusal, "enforce = \"off\" in [upstream.\"ghcr.io\"]"));
-        assert_string_equal(all(c).ids, "c1 "); /* it will not exist */
-        assert_int_equal(c->refusal_count, 1);
-        foreign_count = 0;
-        containers_each_foreign(c, count_foreign, NULL);
-        assert_int_equal(foreign_count, 1);
-        /* The pull that helps. */
-        containers_verified(c, TAG, B, 1700000000);
-        assert_string_equal(create(&l, "c9", TAG).refusal, "");
-        assert_string_equal(all(c).ids, "c1 c9 ");
-        containers_free(c);
-}
-
-static void whoever_is_unclear_starts(void **state)
-{
-        (void)state;
-        struct nri_listener l;
-        struct containers *c = connected(&l);
-        configure(ENFORCED);
-        retag(c);
-        static const char fixed[] = FIXED;
-        static const char *const images[] = {
-                NULL, "", "not a reference", "ghcr.io/a/b:2", fixed, "quay.io/a/b:1", ID};
-        for (size_t i = 0; i < sizeof(images) / sizeof(images[0]); i++)
-                assert_string_equal(create(&l, "c9", images[i]).refusal, "");
-        c->state.following = false;
-        assert_string_equal(create(&l, "c9", TAG).refusal, "");
-        c->state.following = true;
-        l.configured(l.arg, "containerd", "1.7.24");
-        assert_string_equal(create(&l, "c9", TAG).refusal, "");
-        l.configured(l.arg, "containerd", "v2.0.1");
-        configure("[nri]\nenabled = true\n");
-        assert_string_equal(create(&l, "c9", TAG).refusal, "");
-        configure(ENFORCED);
-        assert_string_not_equal(create(&l, "c9", TAG).refusal, "");
-        containers_free(c);
-}
-
-/* One more container, so many nanoseconds after c1; pod NULL: not kubelet's. */
-static void look_at_one(struct containers *c, int64_t later_ns, const char *pod_name, bool gave)
-{
-        struct inventory i = {0};
-        put_container(&i, "other", gave ? TAG : NULL, INVENTORY_EXITED);
-        struct inventory_container *one = i.containers.things[0];
-        one->created_ns += later_ns;
-        if (pod_name == NULL) {
-                free(one->pod);
-                one->pod = NULL;
-        }
-        put_image(&i, TAG, B);
-        containers_take(c, &i, c->at);
-        inventory_fini(&i);
-}
-
-static void nobody_is_refused_until_kubelet_shows_what_it_gives(void **state)
-{
-        (void)state;
-        static const struct {
-                int64_t later_ns;
-                const char *pod;
-                bool gave, refuses;
-        } steps[] = {
-                {1, "old", false, false},
-                {0, "before", true, false},
-                {2, NULL, true, false}, /* crictl's */
-                {3, "new", true, true},
-                {2, "old", false, true}, /* seen again */
-                {4, NULL, false, true},
-                {5, "downgraded", false, false},
-                {6, "new", true, true},
-        };
-        struct nri_listener l;
-        struct containers *c = connected(&l);
-        configure(ENFORCED);
-        retag(c);
-        c->kubelet = (struct kubelet_habit){0}; /* as if c1 had not been seen */
-        assert_string_equal(create(&l, "c9", TAG).refusal, "");
-        for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-                look_at_one(c, steps[i].later_ns, steps[i].pod, steps[i].gave);
-                struct containers_state told;
-                containers_state(c, &told);
-                if ((create(&l, "c9", TAG).refusal[0] != '\0') != steps[i].refuses ||
-                        told.pods_own_string != steps[i].refuses)
-                        fail_msg("step %zu", i);
-                l.container_removed(l.arg, "c9");
-        }
-        /* containerd 1.7 does not hand on what it was given. */
-        l.configured(l.arg, "containerd", "1.7.24");
-        struct containers_state told;
-        containers_state(c, &told);
-        assert_false(told.pods_own_string);
-        containers_free(c);
-}
-
-static void refusals_for_the_log_are_bounded(void **state)
-{
-        (void)state;
-        struct nri_listener l;
-        struct containers *c = connected(&l);
-        configure(ENFORCED);
-        retag(c);
-        for (int i = 0; i < REFUSALS_MAX + 5; i++)
-                assert_string_not_equal(create(&l, "c9", TAG).refusal, "");
-        assert_int_equal(c->refusal_count, REFUSALS_MAX);
-        assert_int_equal(c->refusals_lost, 5);
-        containers_free(c);
-}
-
-static void annotated(void **state)
-{
-        (void)state;
-        struct nri_listener l;
-        struct containers *c = connected(&l);
-        configure("[nri]\nenabled = true\n");
-        look(c, A);
-        containers_verified(c, TAG, A, 1700000000);
-        assert_int_equal(create(&l, "c2", TAG).annotation_count, 0);
-        configure("[nri]\nenabled = true\nannotate = true\n");
-        struct nri_creation answer = create(&l, "c3", TAG);
-        assert_int_equal(answer.annotation_count, 2);
-        assert_string_equal(answer.annotations[0].key, "cri-resolved/image-digest");
-        assert_string_equal(answer.annotations[0].value, A);
-        assert_string_equal(answer.annotations[1].key, "cri-resolved/verified-at");
-        assert_string_equal(answer.annotations[1].value, "2023-11-14T22:13:20Z");
-        assert_int_equal(create(&l, "c4", "ghcr.io/other:1").annotation_count, 0);
-        containers_free(c);
-}
-
 /* ---- bounds ---- */
 
 static void containers_are_bounded(void **state)
@@ -612,15 +320,6 @@ static void pulls_without_nri(void **state)
         containers_free(NULL);
 }
 
-static int without_configuration(void **state)
-{
-        (void)state;
-        config_publish(NULL, NULL);
-        return 0;
-}
-
-#define CONFIGURED(f) cmocka_unit_test_teardown(f, without_configuration)
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -631,11 +330,6 @@ int main(void)
                 CONFIGURED(counted_by_upstream),
                 CONFIGURED(a_long_table_is_met_whole),
                 CONFIGURED(each_of_thousands_has_its_own_pod),
-                CONFIGURED(refused_with_words),
-                CONFIGURED(whoever_is_unclear_starts),
-                CONFIGURED(nobody_is_refused_until_kubelet_shows_what_it_gives),
-                CONFIGURED(refusals_for_the_log_are_bounded),
-                CONFIGURED(annotated),
                 CONFIGURED(containers_are_bounded),
                 CONFIGURED(texts_are_bounded),
                 cmocka_unit_test(off_is_a_document_too),
