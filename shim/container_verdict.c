@@ -114,3 +114,14 @@ bool creation_runtime_is_exact(const char *runtime, const char *version)
                 return false;
         return strtol(version + (version[0] == 'v'), NULL, 10) >= EXACT_FROM_MAJOR;
 }
+
+/* Of two at the same moment nobody knows which is the newer one. */
+void kubelet_made(struct kubelet_habit *k, int64_t created_ns, bool gave_string)
+{
+        if (created_ns == k->newest_ns)
+                k->gives_string &= gave_string;
+        if (created_ns <= k->newest_ns)
+                return;
+        k->newest_ns = created_ns;
+        k->gives_string = gave_string;
+}

@@ -44,7 +44,7 @@ struct creation_facts {
         const struct names *names;
         const struct ref *ref;    /* of what the runtime names as the image; text NULL: nothing */
         bool following;           /* image events arrive */
-        bool pods_own_string;     /* the runtime names what the pod says (containerd 2.x) */
+        bool pods_own_string;     /* ref is what the pod says, not another name of the image */
         enum enforcement enforce; /* of the reference's upstream */
 };
 /* May it be refused, by all the rules of docs/nri.md? The name says why, else NULL. */
@@ -53,7 +53,19 @@ const struct name *creation_refused(const struct creation_facts *f);
  * the upstream said so last, 0 if it never did. */
 const char *creation_digest(const struct creation_facts *f, int64_t *verified_s);
 
-/* "v2.1.9" and "2.1.9" name the pod's own string, "1.7.24" and what nobody knows do not. */
+/* "v2.1.9" and "2.1.9" name the pod's own string if kubelet gives it to them, "1.7.24" and what
+ * nobody knows do not. */
 bool creation_runtime_is_exact(const char *runtime, const char *version);
+
+/* Does kubelet give the runtime the pod's own string (from Kubernetes 1.28 on)? If it does not, the
+ * runtime takes one of the image's names, and nothing at the creation tells the one from the other;
+ * CRI shows later what was given. So the newest container of kubelet's decides. Zeroed: none was
+ * seen yet, and it does not. */
+struct kubelet_habit {
+        int64_t newest_ns;
+        bool gives_string;
+};
+/* A container that kubelet made then. */
+void kubelet_made(struct kubelet_habit *k, int64_t created_ns, bool gave_string);
 
 #endif

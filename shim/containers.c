@@ -93,6 +93,11 @@ void containers_reloaded(struct containers *c)
 
 /* ---- for people ---- */
 
+bool containers_hear_pods_string(const struct containers *c)
+{
+        return c->exact_runtime && c->kubelet.gives_string;
+}
+
 bool containers_has_unknown(const struct containers *c)
 {
         for (size_t i = 0; i < c->all.count; i++)
@@ -135,9 +140,17 @@ static struct container_view view_of(const struct containers *c, const struct co
         return v;
 }
 
+static void read_state(const struct containers *c, struct containers_state *out)
+{
+        *out = c->state;
+        out->left_out = c->left_out;
+        out->pods_own_string = containers_hear_pods_string(c);
+}
+
 /* A portion at a time: the node's containers wait for whoever holds the lock. Who comes or goes
- * between two portions is met or not; all others are met once. */
-static void walk(struct containers *c,
+ * between two portions is met or not; all others are met once, and what is true of the connection
+ * at the beginning is what counts: a table that is lost meanwhile is shown to its end. */
+static void walk(struct containers *c, struct containers_state *began,
         void (*visit)(void *arg, const struct containers *c, const struct container *one),
         void *arg)
 {
@@ -145,8 +158,9 @@ static void walk(struct containers *c,
         const struct container *one = NULL;
         do {
                 pthread_mutex_lock(&c->lock);
-                if (last != NULL || c->state.connected)
-                        one = shelf_after(&c->all, last);
+                if (last == NULL)
+                        read_state(c, began);
+                one = began->connected ? shelf_after(&c->all, last) : NULL;
                 for (size_t n = 0; one != NULL && n < PORTION; n++) {
                         visit(arg, c, one);
                         free(last);
@@ -169,11 +183,11 @@ static void show(void *arg, const struct containers *c, const struct container *
         viewer->visit(viewer->arg, &v);
 }
 
-void containers_each(
-        struct containers *c, void (*visit)(void *arg, const struct container_view *v), void *arg)
+void containers_each(struct containers *c, struct containers_state *began,
+        void (*visit)(void *arg, const struct container_view *v), void *arg)
 {
         struct viewer viewer = {visit, arg};
-        walk(c, show, &viewer);
+        walk(c, began, show, &viewer);
 }
 
 struct counting {
@@ -195,11 +209,13 @@ static void count(void *arg, const struct containers *c, const struct container 
         to->counts[at].by_verdict[one->verdict]++;
 }
 
-void containers_count(
+bool containers_count(
         struct containers *c, const struct config *config, struct container_counts *counts)
 {
         struct counting to = {config, counts};
-        walk(c, count, &to);
+        struct containers_state began;
+        walk(c, &began, count, &to);
+        return began.connected;
 }
 
 void containers_each_foreign(
@@ -215,8 +231,7 @@ void containers_each_foreign(
 void containers_state(struct containers *c, struct containers_state *out)
 {
         pthread_mutex_lock(&c->lock);
-        *out = c->state;
-        out->left_out = c->left_out;
+        read_state(c, out);
         pthread_mutex_unlock(&c->lock);
 }
 

@@ -62,28 +62,31 @@ struct container_view {
         const struct name *reference; /* what is known of it */
         enum container_restart restart;
 };
-/* By ID, under the lock, nothing may call back. Nobody is visited while NRI is not connected: then
- * nothing is known. */
-void containers_each(
-        struct containers *c, void (*visit)(void *arg, const struct container_view *v), void *arg);
-/* Containers that run, by what they are worth: added to one of `counts` for each entry of the
- * configuration, in its order, and to one more, the last, for all hosts without a table of their
- * own. */
-struct container_counts {
-        size_t by_verdict[CONTAINER_VERDICTS];
-};
-void containers_count(
-        struct containers *c, const struct config *config, struct container_counts *counts);
-/* Tags that somebody else has moved, in the same way. */
-void containers_each_foreign(
-        struct containers *c, void (*visit)(void *arg, const struct name *n), void *arg);
 
 struct containers_state {
-        bool connected; /* to NRI, and all containers are known */
-        bool following; /* containerd's image events */
+        bool connected;       /* to NRI, and all containers are known */
+        bool following;       /* containerd's image events */
+        bool pods_own_string; /* NRI tells what pods say their images are */
         char runtime[64], version[64], error[256];
         size_t left_out;
 };
 void containers_state(struct containers *c, struct containers_state *out);
+
+/* By ID, under the lock, nothing may call back. *began is the state at the beginning, and these are
+ * its containers, whatever becomes of the connection meanwhile: nobody is visited when NRI was not
+ * connected, since then nothing is known. */
+void containers_each(struct containers *c, struct containers_state *began,
+        void (*visit)(void *arg, const struct container_view *v), void *arg);
+/* Containers that run, by what they are worth: added to one of `counts` for each entry of the
+ * configuration, in its order, and to one more, the last, for all hosts without a table of their
+ * own. False: NRI is not connected, nothing is known and nothing added. */
+struct container_counts {
+        size_t by_verdict[CONTAINER_VERDICTS];
+};
+bool containers_count(
+        struct containers *c, const struct config *config, struct container_counts *counts);
+/* Tags that somebody else has moved, in the same way. */
+void containers_each_foreign(
+        struct containers *c, void (*visit)(void *arg, const struct name *n), void *arg);
 
 #endif

@@ -37,8 +37,9 @@ struct containers {
         struct containers_state state;
         bool told_connected; /* to the log */
         char told_error[sizeof(((struct containers_state *)0)->error)];
-        bool pods_own_string; /* the runtime's image string is the pod's */
-        bool dirty;           /* something has happened since the last look began */
+        bool exact_runtime; /* its image string is the pod's, if kubelet gives it that */
+        struct kubelet_habit kubelet;
+        bool dirty; /* something has happened since the last look began */
         bool looking;
         unsigned waiting; /* for the table to settle */
         struct refusal refusals[REFUSALS_MAX];
@@ -58,6 +59,8 @@ struct containers {
 uint64_t containers_happened(struct containers *c);
 /* Under the lock: waits for a change, at most so long (-1: as long as it takes). */
 void containers_wait(struct containers *c, int64_t timeout_ms);
+/* Under the lock: does NRI tell what pods say their images are? */
+bool containers_hear_pods_string(const struct containers *c);
 /* Under the lock: is there anybody of whom CRI has to say what it runs? */
 bool containers_has_unknown(const struct containers *c);
 void container_free(void *thing); /* a struct container; accepts NULL */

@@ -26,6 +26,7 @@ static json_t *nri_json(const struct containers_state *s, bool enabled)
         json_object_set_new(o, "runtime_version", text_or_null(s->version));
         json_object_set_new(o, "error", text_or_null(s->error));
         json_object_set_new(o, "image_events", json_boolean(s->following));
+        json_object_set_new(o, "pods_own_string", json_boolean(s->pods_own_string));
         json_object_set_new(o, "left_out", json_integer((json_int_t)s->left_out));
         return o;
 }
@@ -105,8 +106,7 @@ json_t *containers_json(struct containers *c, const char *backend)
         json_t *changed = json_array();
         if (c != NULL) {
                 containers_settle(c, SETTLE_TIMEOUT_MS);
-                containers_state(c, &state);
-                containers_each(c, add_container, rows);
+                containers_each(c, &state, add_container, rows);
                 containers_each_foreign(c, add_foreign, changed);
         }
         json_t *o = json_object();

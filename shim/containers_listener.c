@@ -79,7 +79,7 @@ static void configured(void *arg, const char *runtime, const char *version)
         pthread_mutex_lock(&c->lock);
         snprintf(c->state.runtime, sizeof(c->state.runtime), "%s", runtime);
         snprintf(c->state.version, sizeof(c->state.version), "%s", version);
-        c->pods_own_string = creation_runtime_is_exact(runtime, version);
+        c->exact_runtime = creation_runtime_is_exact(runtime, version);
         pthread_mutex_unlock(&c->lock);
 }
 
@@ -93,28 +93,45 @@ static void disconnected(void *arg, const char *reason)
         pthread_mutex_unlock(&c->lock);
 }
 
+/* Of two IDs, or of two things whose first member is one. */
 static int compare_ids(const void *a, const void *b)
 {
         return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-struct kept {
-        const char **ids; /* sorted */
-        size_t count;
+/* All that one synchronization tells, by ID: made before the lock is taken. */
+struct told {
+        const char **kept; /* IDs of containers */
+        size_t kept_count;
+        struct nri_pod *pods; /* copies; their strings are NRI's */
+        size_t pod_count;
 };
+
+static struct told sorted(const struct nri_pod *pods, size_t pod_count,
+        const struct nri_container *containers, size_t container_count)
+{
+        struct told t = {.kept_count = container_count, .pod_count = pod_count};
+        t.kept = mem_zalloc((container_count + 1) * sizeof(*t.kept));
+        for (size_t i = 0; i < container_count; i++)
+                t.kept[i] = containers[i].id;
+        t.pods = mem_zalloc((pod_count + 1) * sizeof(*t.pods));
+        for (size_t i = 0; i < pod_count; i++)
+                t.pods[i] = pods[i];
+        qsort(t.kept, t.kept_count, sizeof(*t.kept), compare_ids);
+        qsort(t.pods, t.pod_count, sizeof(*t.pods), compare_ids);
+        return t;
+}
 
 static bool is_not_kept(void *arg, void *thing)
 {
-        const struct kept *k = arg;
-        return bsearch(thing, k->ids, k->count, sizeof(*k->ids), compare_ids) == NULL;
+        const struct told *t = arg;
+        return bsearch(thing, t->kept, t->kept_count, sizeof(*t->kept), compare_ids) == NULL;
 }
 
-static const struct nri_pod *pod_with(const struct nri_pod *pods, size_t pod_count, const char *id)
+/* NULL: no such pod was told. */
+static const struct nri_pod *pod_with(const struct told *t, const char *id)
 {
-        for (size_t i = 0; i < pod_count; i++)
-                if (strcmp(pods[i].id, id) == 0)
-                        return &pods[i];
-        return NULL;
+        return bsearch(&id, t->pods, t->pod_count, sizeof(*t->pods), compare_ids);
 }
 
 /* Who was there before and still is keeps what was found out about it. */
@@ -122,21 +139,18 @@ static void synchronized(void *arg, const struct nri_pod *pods, size_t pod_count
         const struct nri_container *containers, size_t container_count)
 {
         struct containers *c = arg;
-        struct kept kept = {.count = container_count};
-        kept.ids = mem_zalloc((container_count + 1) * sizeof(*kept.ids));
-        for (size_t i = 0; i < container_count; i++)
-                kept.ids[i] = containers[i].id;
-        qsort(kept.ids, kept.count, sizeof(*kept.ids), compare_ids);
+        struct told told = sorted(pods, pod_count, containers, container_count);
         pthread_mutex_lock(&c->lock);
         c->left_out = 0;
-        shelf_weed(&c->all, is_not_kept, &kept, container_free);
+        shelf_weed(&c->all, is_not_kept, &told, container_free);
         for (size_t i = 0; i < container_count; i++)
-                put(c, pod_with(pods, pod_count, containers[i].pod_id), &containers[i]);
+                put(c, pod_with(&told, containers[i].pod_id), &containers[i]);
         c->state.connected = true;
         c->state.error[0] = '\0';
         containers_happened(c);
         pthread_mutex_unlock(&c->lock);
-        free(kept.ids);
+        free(told.kept);
+        free(told.pods);
 }
 
 /* ---- one container ---- */
@@ -207,7 +221,7 @@ static void container_creating(void *arg, const struct nri_pod *pod,
                 .names = &c->names,
                 .ref = &ref,
                 .following = c->state.following,
-                .pods_own_string = c->pods_own_string,
+                .pods_own_string = containers_hear_pods_string(c),
                 .enforce = ref.host != NULL
                                    ? config_upstream_for(config, ref.host, &has_entry)->enforce
                                    : ENFORCE_OFF,

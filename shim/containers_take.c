@@ -7,7 +7,11 @@
 #include "base/log.h"
 #include "shim/containers_internal.h"
 
-enum { PORTION = 64, LINES_MAX = 32 /* of the log, for one look */ };
+enum {
+        PORTION = 64,
+        LINES_MAX = 32, /* of the log, for one look */
+        NS_PER_S = 1000000000,
+};
 
 /* What goes to the log when the lock is free: one line for all containers of an image. */
 struct change {
@@ -109,7 +113,7 @@ static enum nri_state later(enum nri_state now, int32_t cri)
 static void take_cri(struct container *c, const struct inventory_container *from)
 {
         c->image_id = mem_strdup_or_null(from->image_id);
-        c->created_s = from->created_s;
+        c->created_s = from->created_ns / NS_PER_S;
         c->state = later(c->state, from->state);
         fill(&c->pod, from->pod);
         fill(&c->namespace_name, from->namespace_name);
@@ -221,6 +225,20 @@ static void log_changes(struct changes *c)
         }
 }
 
+/* What others than kubelet make, such as crictl, says nothing about kubelet. */
+static void take_kubelet(struct containers *c, const struct inventory *i)
+{
+        struct kubelet_habit seen = {0};
+        for (size_t n = 0; n < i->containers.count; n++) {
+                const struct inventory_container *of = i->containers.things[n];
+                if (of->pod != NULL)
+                        kubelet_made(&seen, of->created_ns, of->gave_string);
+        }
+        pthread_mutex_lock(&c->lock);
+        kubelet_made(&c->kubelet, seen.newest_ns, seen.gives_string);
+        pthread_mutex_unlock(&c->lock);
+}
+
 static bool is_new_loss(struct containers *c)
 {
         pthread_mutex_lock(&c->lock);
@@ -234,6 +252,7 @@ void containers_take(struct containers *c, const struct inventory *i, uint64_t a
 {
         struct moves moves = {0};
         struct changes changes = {0};
+        take_kubelet(c, i);
         take_names(c, i, at, &moves);
         take_containers(c, i, &changes);
         log_moves(&moves);

@@ -15,7 +15,7 @@
 #define POD_NAMESPACE_LABEL "io.kubernetes.pod.namespace"
 
 /* More records than names.h remembers are of no use; more containers than any node runs. */
-enum { CALL_TIMEOUT_MS = 10000, THINGS_MAX = 4 * NAMES_MAX, NS_PER_S = 1000000000 };
+enum { CALL_TIMEOUT_MS = 10000, THINGS_MAX = 4 * NAMES_MAX };
 
 struct reading {
         struct inventory *out;
@@ -223,6 +223,12 @@ static char *said_of(const Cri__Container *c)
         return NULL;
 }
 
+static bool gave_string(const Cri__Container *c)
+{
+        const char *string = c->image != NULL ? c->image->user_specified_image : NULL;
+        return string != NULL && *string != '\0';
+}
+
 static void add_container(struct reading *r, const Cri__Container *from)
 {
         if (from->id == NULL)
@@ -231,11 +237,12 @@ static void add_container(struct reading *r, const Cri__Container *from)
         c->id = mem_strdup(from->id);
         c->image_id = mem_strdup_or_null(from->image_ref);
         c->said = said_of(from);
+        c->gave_string = gave_string(from);
         c->pod = pod_label(from, POD_NAME_LABEL);
         c->namespace_name = pod_label(from, POD_NAMESPACE_LABEL);
         c->name = mem_strdup_or_null(from->metadata != NULL ? from->metadata->name : NULL);
         c->state = from->state;
-        c->created_s = from->created_at / NS_PER_S;
+        c->created_ns = from->created_at;
         keep(&r->out->containers, c, free_container);
 }
 

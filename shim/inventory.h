@@ -30,9 +30,10 @@ struct inventory_container {
         char *id;
         char *image_id; /* may be NULL, as all below */
         char *said;     /* what the pod says, else what the kubelet asked for; no image ID */
-        char *pod, *namespace_name, *name;
-        int32_t state;     /* CRI's */
-        int64_t created_s; /* 0: not known */
+        char *pod, *namespace_name, *name; /* the first two of kubelet's labels: others give none */
+        bool gave_string;                  /* CRI was given what the pod says */
+        int32_t state;                     /* CRI's */
+        int64_t created_ns;                /* 0: not known */
 };
 
 enum { INVENTORY_CREATED, INVENTORY_RUNNING, INVENTORY_EXITED }; /* CRI's states */

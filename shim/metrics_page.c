@@ -88,27 +88,23 @@ static void containers_of(
                         (double)counts->by_verdict[v]);
 }
 
-static bool nri_is_connected(const struct page *p)
+static void nri_connected(struct page *p, enum metric m)
 {
         struct containers_state state = {0};
         if (p->service->containers != NULL)
                 containers_state(p->service->containers, &state);
-        return state.connected;
-}
-
-static void nri_connected(struct page *p, enum metric m)
-{
-        put(p, m, nri_is_connected(p));
+        put(p, m, state.connected);
 }
 
 static void containers(struct page *p, enum metric m)
 {
-        if (!nri_is_connected(p)) /* then nothing is known */
+        if (p->service->containers == NULL)
                 return;
         const struct config *config = p->config;
         cleanup_free struct container_counts *counts =
                 mem_zalloc((config->upstream_count + 1) * sizeof(*counts));
-        containers_count(p->service->containers, config, counts);
+        if (!containers_count(p->service->containers, config, counts))
+                return;
         for (size_t i = 0; i < config->upstream_count; i++)
                 containers_of(p, m, config->upstreams[i].host, &counts[i]);
         containers_of(p, m, config_upstream_label(config, NULL), &counts[config->upstream_count]);

@@ -29,13 +29,12 @@ sys.path.insert(0, str(ROOT))
 
 from tests.bench.bench import report, resident_mib  # noqa: E402
 from tests.integration.harness import Containerd, Cri, Crictl, Daemon, Folder, Images, Registry, wait_until  # noqa: E402
-from tests.integration.harness.crictl import pod_config  # noqa: E402
+from tests.integration.harness.crictl import pod_config, pod_fields  # noqa: E402
 from tests.integration.harness.isolate import only_loopback  # noqa: E402
 from tests.integration.harness.wire import decode, encode  # noqa: E402
 
 IMAGE = "ghcr.io/bench/app:stable"
 RUNTIME = "/runtime.v1.RuntimeService/"
-NODE = 2  # the host's network
 
 
 class Pod:
@@ -49,18 +48,12 @@ class Pod:
         self.id = self.crictl("runp", path).strip()
         self.cri = Cri(containerd.socket, timeout_s=300)
 
-    def sandbox(self):
-        metadata = self.config["metadata"]
-        return [(1, [(1, metadata["name"]), (2, metadata["uid"]), (3, metadata["namespace"]), (4, metadata["attempt"])]),
-                (3, self.config["log_directory"]),
-                (8, [(1, self.config["linux"]["cgroup_parent"]), (2, [(1, [(1, NODE)])])])]
-
     def start(self, number):
         """Seconds that it takes to create and start one container."""
         config = [(1, [(1, f"c{number}")]), (2, [(1, self.image_id), (18, IMAGE)]), (3, "sleep"), (3, "100000"),
                   (11, f"c{number}.log"), (15, [])]
         began = time.monotonic()
-        made = decode(self.cri.call(RUNTIME + "CreateContainer", encode([(1, self.id), (2, config), (3, self.sandbox())]))).text(1)
+        made = decode(self.cri.call(RUNTIME + "CreateContainer", encode([(1, self.id), (2, config), (3, pod_fields(self.config))]))).text(1)
         self.cri.call(RUNTIME + "StartContainer", encode([(1, made)]))
         return time.monotonic() - began
 

@@ -5,14 +5,15 @@ import json
 import os
 import unittest
 
-from tests.integration.harness import Containerd, Crictl, Daemon, Folder, Images, Registry, containerd_version, wait_until
-from tests.integration.harness.crictl import pod_config
+from tests.integration.harness import Containerd, Cri, Crictl, Daemon, Folder, Images, Registry, containerd_version, wait_until
+from tests.integration.harness.crictl import pod_config, pod_fields
+from tests.integration.harness.wire import decode, encode
 
 HOST, PRIVATE = "ghcr.io", "private.example"
 LABEL = "cri-resolved/verified"
 WORD = "a-word-that-nobody-else-has"
 TIME = r"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
-EXACT = containerd_version() != "1.7"  # the runtime names the pod's own string
+EXACT = containerd_version() != "1.7"  # the runtime names the pod's own string, if it is given that
 
 
 class Stage:
@@ -138,13 +139,31 @@ class Case(unittest.TestCase):
         files[0].write_text(json.dumps(container))
         return (run or self.stage.crictl)("create", "--no-pull", pod, *files)
 
-    def start(self, name, image=None):
+    def create_as_old_kubelet(self, pod, files, image=None):
+        """Up to 1.27: only the image's ID. Not by crictl, which fills in what is missing."""
+        config = json.loads(files[1].read_text())
+        labels = {"io.kubernetes.pod.name": config["metadata"]["name"], "io.kubernetes.pod.namespace": "default"}
+        container = [(1, [(1, "main")]), (2, [(1, self.stage.crictl.image(image or self.image())["id"])]), (3, "sleep"), (3, "100000"),
+                     (9, labels), (11, "main.log"), (15, [])]
+        with Cri(self.stage.containerd.socket) as cri:
+            request = encode([(1, pod), (2, container), (3, pod_fields(config))])
+            return decode(cri.call("/runtime.v1.RuntimeService/CreateContainer", request)).text(1)
+
+    def start(self, name, image=None, old_kubelet=False):
         """A container that goes on, as kubelet starts it with IfNotPresent; its ID."""
         pod, files = self.pod(name)
-        made = self.create(pod, files, image).strip()
+        made = (self.create_as_old_kubelet if old_kubelet else self.create)(pod, files, image).strip()
         self.stage.crictl("start", made)
         self.assertEqual(self.stage.crictl.json("inspect", made)["status"]["state"], "CONTAINER_RUNNING")
         return made
+
+    def enforce(self, host=HOST, old_kubelet=False):
+        """Serves and refuses. Nobody is refused before kubelet has shown what it gives: so there is a pod "earlier"."""
+        self.serve(enforce="refuse", host=host)
+        self.build("earlier", "earlier")
+        self.pull(self.image("earlier"))
+        self.start("earlier", self.image("earlier"), old_kubelet)
+        self.assertEqual(self.document()["nri"]["pods_own_string"], EXACT and not old_kubelet)
 
     def refused(self, name, image=None):
         """The error of a container that may not be created."""

@@ -100,7 +100,7 @@ class Follows(Case):
         self.assertEqual(daemon.admin("/v1/containers")[1], {
             "backend": f"unix://{self.stage.containerd.socket}",
             "nri": {"enabled": False, "connected": False, "runtime_name": None, "runtime_version": None, "error": None,
-                    "image_events": False, "left_out": 0},
+                    "image_events": False, "pods_own_string": False, "left_out": 0},
             "containers": [], "changed": []})
 
     def test_no_nri_at_all(self):

@@ -75,6 +75,15 @@ def pod_config(folder, name):
                       "security_context": {"namespace_options": {"network": 2}}}}
 
 
+def pod_fields(config):
+    """That pod as wire.encode takes it."""
+    metadata, linux = config["metadata"], config["linux"]
+    network = linux["security_context"]["namespace_options"]["network"]
+    return [(1, [(1, metadata["name"]), (2, metadata["uid"]), (3, metadata["namespace"]), (4, metadata["attempt"])]),
+            (3, config["log_directory"]),
+            (8, [(1, linux["cgroup_parent"]), (2, [(1, [(1, network)])])])]
+
+
 def run_pod(crictl, image, name=None, pull_image=None):
     """Runs one container of the image in a pod of its own, to its end; what it printed. The pod is
     removed. Nothing is pulled: the image must be there (pull it first, as kubelet does)."""

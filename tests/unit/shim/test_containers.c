@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * containers.c: the table, fed as NRI feeds it, and looks as they come from containerd. The rules
- * are in test_names.c; here are the way through the table, what is answered, and the bounds.
+ * are in test_names.c, what is answered to a creation in test_creation.c; here are the way through
+ * the table, and the bounds.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,135 +10,20 @@
 #include <string.h>
 /* cmocka wants the four above first. */
 #include <cmocka.h>
-#include <stdio.h>
+#include <stdatomic.h>
 
-#include "shim/containers_internal.h"
 #include "shim/containers_json.h"
+#include "tests/unit/shim/table.h"
 
-#define TAG   "ghcr.io/a/b:1"
-#define FIXED "ghcr.io/a/b@" B
-#define A     "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define B     "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
-#define ID    "sha256:1111111111111111111111111111111111111111111111111111111111111111"
-
-static const struct nri_pod pod = {"p1", "web-0", "shop", "u1"};
-
-static struct nri_container container(const char *id, enum nri_state state)
+static size_t counted(struct containers *c, size_t entry, enum container_verdict verdict)
 {
-        return (struct nri_container){
-                .id = id, .pod_id = "p1", .name = "main", .state = state, .image = TAG};
-}
-
-/* ---- what containerd says ---- */
-
-static void put_image(struct inventory *i, const char *text, const char *digest)
-{
-        struct inventory_image *image = mem_zalloc(sizeof(*image));
-        image->text = mem_strdup(text);
-        image->digest = mem_strdup(digest);
-        image->is_tag = strchr(text, '@') == NULL;
-        assert_true(shelf_put(&i->images, image, 100));
-}
-
-static void put_id(struct inventory *i, const char *text, const char *digest)
-{
-        struct inventory_id *id = mem_zalloc(sizeof(*id));
-        id->id = mem_strdup(text);
-        strings_add(&id->digests, digest);
-        assert_true(shelf_put(&i->ids, id, 100));
-}
-
-static void put_container(struct inventory *i, const char *text, const char *said, int32_t state)
-{
-        struct inventory_container *c = mem_zalloc(sizeof(*c));
-        c->id = mem_strdup(text);
-        c->said = mem_strdup_or_null(said);
-        c->image_id = mem_strdup(ID);
-        c->state = state;
-        c->created_s = 1700000000;
-        assert_true(shelf_put(&i->containers, c, 100));
-}
-
-/* The tag points there, and container c1 runs image ID of digest A. */
-static void look(struct containers *c, const char *tag_points_at)
-{
-        struct inventory i = {0};
-        put_image(&i, TAG, tag_points_at);
-        put_id(&i, ID, A);
-        put_container(&i, "c1", TAG, INVENTORY_RUNNING);
-        containers_take(c, &i, c->at);
-        inventory_fini(&i);
-}
-
-/* ---- the table, for people ---- */
-
-struct seen {
-        size_t count;
-        char ids[256];
-        enum container_verdict verdict; /* of the last one */
-        enum nri_state state;
-        char pod[64], digest[80], reference[80];
-};
-
-static void see(void *arg, const struct container_view *v)
-{
-        struct seen *s = arg;
-        s->count++;
-        snprintf(s->ids + strlen(s->ids), sizeof(s->ids) - strlen(s->ids), "%s ", v->id);
-        s->verdict = v->verdict;
-        s->state = v->state;
-        snprintf(s->pod, sizeof(s->pod), "%s/%s", v->namespace_name, v->pod);
-        snprintf(s->digest, sizeof(s->digest), "%s", v->digest != NULL ? v->digest : "");
-        snprintf(s->reference, sizeof(s->reference), "%s",
-                v->image->ref.text != NULL ? v->image->ref.text : "");
-}
-
-static struct seen all(struct containers *c)
-{
-        struct seen s = {0};
-        containers_each(c, see, &s);
-        return s;
-}
-
-static size_t foreign_count;
-
-static void count_foreign(void *arg, const struct name *n)
-{
-        (void)arg;
-        (void)n;
-        foreign_count++;
-}
-
-/* ---- */
-
-static void configure(const char *text)
-{
-        static const char path[] = "/proc/self/fd/%d";
-        char name[64];
-        struct err e;
-        struct config *config = NULL;
-        FILE *file = tmpfile();
-        assert_non_null(file);
-        fputs(text, file);
-        fflush(file);
-        snprintf(name, sizeof(name), path, fileno(file));
-        if (config_load(name, &config, &e) < 0)
-                fail_msg("%s", e.msg);
-        config_publish(config, NULL);
-        fclose(file);
-}
-
-/* Connected to containerd 2, image events heard, one container known. */
-static struct containers *connected(struct nri_listener *l)
-{
-        struct containers *c = containers_new();
-        configure("");
-        *l = containers_listener(c);
-        l->configured(l->arg, "containerd", "v2.1.9");
-        struct nri_container one = container("c1", NRI_RUNNING);
-        l->synchronized(l->arg, &pod, 1, &one, 1);
-        c->state.following = true;
-        return c;
+        cleanup_config const struct config *config = config_get();
+        struct container_counts counts[2] = {0};
+        assert_true(config->upstream_count < 2);
+        struct containers_state told;
+        containers_state(c, &told);
+        assert_int_equal(containers_count(c, config, counts), told.connected);
+        return counts[entry].by_verdict[verdict];
 }
 
 static void from_a_container_to_its_verdict(void **state)
@@ -171,6 +57,7 @@ static void nothing_is_known_without_a_connection(void **state)
         look(c, A);
         l.disconnected(l.arg, "gone");
         assert_int_equal(all(c).count, 0);
+        assert_int_equal(counted(c, 0, CONTAINER_UNVERIFIED), 0);
         struct containers_state told;
         containers_state(c, &told);
         assert_false(told.connected);
@@ -229,15 +116,6 @@ static void what_the_pod_says_is_told_by_cri(void **state)
         containers_free(c);
 }
 
-static size_t counted(struct containers *c, size_t entry, enum container_verdict verdict)
-{
-        cleanup_config const struct config *config = config_get();
-        struct container_counts counts[2] = {0};
-        assert_true(config->upstream_count < 2);
-        containers_count(c, config, counts);
-        return counts[entry].by_verdict[verdict];
-}
-
 static void counted_by_upstream(void **state)
 {
         (void)state;
@@ -275,109 +153,61 @@ static void a_long_table_is_met_whole(void **state)
         containers_free(c);
 }
 
-/* ---- at a creation ---- */
+struct pairs {
+        size_t right, alone;
+};
 
-static struct nri_creation create(struct nri_listener *l, const char *id, const char *image)
+/* Container "c0042" is of pod "web-0042"; of those that end in 7 nobody has told the pod. */
+static void check_pair(void *arg, const struct container_view *v)
 {
-        struct nri_creation answer = {0};
-        struct nri_container one = container(id, NRI_CREATED);
-        one.image = image;
-        l->container_creating(l->arg, &pod, &one, &answer);
-        return answer;
+        struct pairs *to = arg;
+        if (v->pod == NULL) {
+                assert_int_equal(v->id[strlen(v->id) - 1], '7');
+                assert_null(v->namespace_name);
+                to->alone++;
+                return;
+        }
+        char expected[32];
+        snprintf(expected, sizeof(expected), "web-%s", v->id + 1);
+        assert_string_equal(v->pod, expected);
+        assert_string_equal(v->namespace_name, expected + 4);
+        to->right++;
 }
 
-/* The first look of all, then somebody else points the tag at B, and it is looked at. */
-static void retag(struct containers *c)
-{
-        look(c, A);
-        pthread_mutex_lock(&c->lock);
-        names_event(&c->names, TAG, 1700000000, containers_happened(c));
-        pthread_mutex_unlock(&c->lock);
-        look(c, B);
-}
-
-#define ENFORCED "[nri]\nenabled = true\n[upstream.\"ghcr.io\"]\nenforce = \"refuse\"\n"
-
-static void refused_with_words(void **state)
+/* Told in any order, as containerd does. */
+static void each_of_thousands_has_its_own_pod(void **state)
 {
         (void)state;
+        enum { MANY = 4000, STEP = 1237 /* has no factor in common with MANY */ };
         struct nri_listener l;
         struct containers *c = connected(&l);
-        configure(ENFORCED);
-        retag(c);
-        struct nri_creation answer = create(&l, "c9", TAG);
-        assert_non_null(strstr(answer.refusal, TAG));
-        assert_non_null(strstr(answer.refusal, B));
-        assert_non_null(strstr(answer.refusal, "enforce = \"off\" in [upstream.\"ghcr.io\"]"));
-        assert_string_equal(all(c).ids, "c1 "); /* it will not exist */
-        assert_int_equal(c->refusal_count, 1);
-        foreign_count = 0;
-        containers_each_foreign(c, count_foreign, NULL);
-        assert_int_equal(foreign_count, 1);
-        /* The pull that helps. */
-        containers_verified(c, TAG, B, 1700000000);
-        assert_string_equal(create(&l, "c9", TAG).refusal, "");
-        assert_string_equal(all(c).ids, "c1 c9 ");
+        struct text {
+                char id[16], pod_id[16], pod[16];
+        } *texts = mem_zalloc(MANY * sizeof(*texts));
+        struct nri_pod *pods = mem_zalloc(MANY * sizeof(*pods));
+        struct nri_container *told = mem_zalloc(MANY * sizeof(*told));
+        size_t pod_count = 0;
+        for (unsigned i = 0; i < MANY; i++) {
+                unsigned n = i * STEP % MANY;
+                struct text *t = &texts[n];
+                snprintf(t->id, sizeof(t->id), "c%04u", n);
+                snprintf(t->pod_id, sizeof(t->pod_id), "%u", n); /* one a prefix of the other */
+                snprintf(t->pod, sizeof(t->pod), "web-%04u", n);
+                told[n] = container(t->id, NRI_RUNNING);
+                told[n].pod_id = t->pod_id;
+                if (n % 10 != 7)
+                        pods[pod_count++] = (struct nri_pod){t->pod_id, t->pod, t->pod + 4, "u"};
+        }
+        l.synchronized(l.arg, pods, pod_count, told, MANY);
+        struct pairs found = {0};
+        struct containers_state began;
+        containers_each(c, &began, check_pair, &found);
+        assert_int_equal(found.right, pod_count);
+        assert_int_equal(found.right + found.alone, MANY);
         containers_free(c);
-}
-
-static void whoever_is_unclear_starts(void **state)
-{
-        (void)state;
-        struct nri_listener l;
-        struct containers *c = connected(&l);
-        configure(ENFORCED);
-        retag(c);
-        static const char fixed[] = FIXED;
-        static const char *const images[] = {
-                NULL, "", "not a reference", "ghcr.io/a/b:2", fixed, "quay.io/a/b:1", ID};
-        for (size_t i = 0; i < sizeof(images) / sizeof(images[0]); i++)
-                assert_string_equal(create(&l, "c9", images[i]).refusal, "");
-        c->state.following = false;
-        assert_string_equal(create(&l, "c9", TAG).refusal, "");
-        c->state.following = true;
-        l.configured(l.arg, "containerd", "1.7.24");
-        assert_string_equal(create(&l, "c9", TAG).refusal, "");
-        l.configured(l.arg, "containerd", "v2.0.1");
-        configure("[nri]\nenabled = true\n");
-        assert_string_equal(create(&l, "c9", TAG).refusal, "");
-        configure(ENFORCED);
-        assert_string_not_equal(create(&l, "c9", TAG).refusal, "");
-        containers_free(c);
-}
-
-static void refusals_for_the_log_are_bounded(void **state)
-{
-        (void)state;
-        struct nri_listener l;
-        struct containers *c = connected(&l);
-        configure(ENFORCED);
-        retag(c);
-        for (int i = 0; i < REFUSALS_MAX + 5; i++)
-                assert_string_not_equal(create(&l, "c9", TAG).refusal, "");
-        assert_int_equal(c->refusal_count, REFUSALS_MAX);
-        assert_int_equal(c->refusals_lost, 5);
-        containers_free(c);
-}
-
-static void annotated(void **state)
-{
-        (void)state;
-        struct nri_listener l;
-        struct containers *c = connected(&l);
-        configure("[nri]\nenabled = true\n");
-        look(c, A);
-        containers_verified(c, TAG, A, 1700000000);
-        assert_int_equal(create(&l, "c2", TAG).annotation_count, 0);
-        configure("[nri]\nenabled = true\nannotate = true\n");
-        struct nri_creation answer = create(&l, "c3", TAG);
-        assert_int_equal(answer.annotation_count, 2);
-        assert_string_equal(answer.annotations[0].key, "cri-resolved/image-digest");
-        assert_string_equal(answer.annotations[0].value, A);
-        assert_string_equal(answer.annotations[1].key, "cri-resolved/verified-at");
-        assert_string_equal(answer.annotations[1].value, "2023-11-14T22:13:20Z");
-        assert_int_equal(create(&l, "c4", "ghcr.io/other:1").annotation_count, 0);
-        containers_free(c);
+        free(texts);
+        free(pods);
+        free(told);
 }
 
 /* ---- bounds ---- */
@@ -432,6 +262,54 @@ static void off_is_a_document_too(void **state)
         json_decref(document);
 }
 
+enum { ROWS = 3, DOCUMENTS = 5000 /* of each kind */ };
+
+struct runtime {
+        struct nri_listener listener;
+        atomic_bool ends;
+};
+
+/* A containerd that comes and goes, always with the same containers. */
+static void *come_and_go(void *arg)
+{
+        struct runtime *r = arg;
+        char ids[ROWS][16];
+        struct nri_container told[ROWS];
+        for (int i = 0; i < ROWS; i++) {
+                snprintf(ids[i], sizeof(ids[i]), "c%03d", i);
+                told[i] = container(ids[i], NRI_RUNNING);
+        }
+        while (!r->ends) {
+                r->listener.disconnected(r->listener.arg, "gone");
+                r->listener.synchronized(r->listener.arg, &pod, 1, told, ROWS);
+        }
+        return NULL;
+}
+
+static void rows_are_of_the_connection_that_is_shown(void **state)
+{
+        (void)state;
+        configure("");
+        struct containers *c = containers_new();
+        c->stopping = true; /* nobody looks: there is nothing to wait for */
+        struct runtime r = {.listener = containers_listener(c)};
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, come_and_go, &r), 0);
+        for (size_t of[2] = {0}; of[false] < DOCUMENTS || of[true] < DOCUMENTS;) {
+                json_t *document = containers_json(c, "unix:///c.sock");
+                json_t *nri = json_object_get(document, "nri");
+                bool connected = json_is_true(json_object_get(nri, "connected"));
+                size_t rows = json_array_size(json_object_get(document, "containers"));
+                assert_int_equal(rows, connected ? ROWS : 0);
+                assert_int_equal(json_is_null(json_object_get(nri, "error")), connected);
+                of[connected]++;
+                json_decref(document);
+        }
+        r.ends = true;
+        pthread_join(thread, NULL);
+        containers_free(c);
+}
+
 static void pulls_without_nri(void **state)
 {
         (void)state;
@@ -442,15 +320,6 @@ static void pulls_without_nri(void **state)
         containers_free(NULL);
 }
 
-static int without_configuration(void **state)
-{
-        (void)state;
-        config_publish(NULL, NULL);
-        return 0;
-}
-
-#define CONFIGURED(f) cmocka_unit_test_teardown(f, without_configuration)
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -460,13 +329,11 @@ int main(void)
                 CONFIGURED(what_the_pod_says_is_told_by_cri),
                 CONFIGURED(counted_by_upstream),
                 CONFIGURED(a_long_table_is_met_whole),
-                CONFIGURED(refused_with_words),
-                CONFIGURED(whoever_is_unclear_starts),
-                CONFIGURED(refusals_for_the_log_are_bounded),
-                CONFIGURED(annotated),
+                CONFIGURED(each_of_thousands_has_its_own_pod),
                 CONFIGURED(containers_are_bounded),
                 CONFIGURED(texts_are_bounded),
                 cmocka_unit_test(off_is_a_document_too),
+                CONFIGURED(rows_are_of_the_connection_that_is_shown),
                 cmocka_unit_test(pulls_without_nri),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -452,32 +452,6 @@ static void what_annotations_say(void **state)
         }
 }
 
-static void which_runtimes_are_exact(void **state)
-{
-        (void)state;
-        static const struct {
-                const char *runtime, *version;
-                bool exact;
-        } cases[] = {
-                {"containerd", "v2.1.9", true},
-                {"containerd", "2.1.9+unknown", true},
-                {"containerd", "v2.0.0-rc.1", true},
-                {"containerd", "10.0", true},
-                {"containerd", "1.7.24", false},
-                {"containerd", "v1.7.24", false},
-                {"containerd", "", false},
-                {"containerd", "v", false},
-                {"containerd", "main", false},
-                {"containerd", NULL, false},
-                {"cri-o", "2.0", false},
-                {"", "2.0", false},
-                {NULL, "2.0", false},
-        };
-        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-                if (creation_runtime_is_exact(cases[i].runtime, cases[i].version) != cases[i].exact)
-                        fail_msg("case %zu", i);
-}
-
 /* ---- the log ---- */
 
 static void told_once(void **state)
@@ -562,7 +536,6 @@ int main(void)
                 cmocka_unit_test(refusals),
                 cmocka_unit_test(a_digest_cannot_be_refused),
                 cmocka_unit_test(what_annotations_say),
-                cmocka_unit_test(which_runtimes_are_exact),
                 cmocka_unit_test(told_once),
                 cmocka_unit_test(names_are_bounded),
                 cmocka_unit_test(our_own_digests_are_bounded),
