@@ -96,7 +96,7 @@ static void check_wildcard(struct check *c)
                 finding_evidence_line(finding, at.file,
                         toml_line(toml_below(at.section->lines, "mirrors"), "*"),
                         "registry.mirrors.\"*\"");
-                finding_advise(finding, "The steps of %s do both.",
+                finding_advise(finding, "The remedy of %s does both.",
                         containerd_config_path(&c->containerd)[0] != '\0'
                                 ? finding_identifier(FINDING_MIRRORS_BESIDE_CONFIG_PATH)
                                 : finding_identifier(FINDING_DEPRECATED_REGISTRY_SECTIONS));
