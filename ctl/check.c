@@ -39,12 +39,11 @@ static int take_areas(struct check *c)
 
 static void load_own_file(struct check *c)
 {
-        cleanup_secret char *text = NULL;
         size_t size = 0;
         struct err ignored;
         const char *path = c->cli->config_path;
-        if (path != NULL && file_read(path, FILE_MAX_BYTES, &text, &size, &ignored) == 0 &&
-                toml_parse(text, size, path, &c->own_values, &c->own_lines, &ignored) < 0)
+        if (path != NULL && file_read(path, FILE_MAX_BYTES, &c->own_text, &size, &ignored) == 0 &&
+                toml_parse(c->own_text, size, path, &c->own_values, &c->own_lines, &ignored) < 0)
                 c->own_values = c->own_lines = NULL;
 }
 
@@ -254,6 +253,7 @@ static void check_fini(struct check *c)
         free(c->containerd_path);
         free(c->containerd_address);
         free(c->cri_address);
+        mem_free_secret(c->own_text);
         json_decref(c->own_values);
         json_decref(c->own_lines);
         json_decref(c->findings);

@@ -33,7 +33,8 @@ struct check {
         json_t *findings;
         bool areas[AREA_COUNT]; /* what is wanted */
         struct config *config;  /* ours alone; the defaults where there is none, or it is refused */
-        json_t *own_values, *own_lines;         /* of its file; NULL: none */
+        char *own_text;                         /* of its file; a secret; NULL: none */
+        json_t *own_values, *own_lines;         /* the same; NULL: none, or no TOML */
         const char *state_path;                 /* of what earlier checks have seen; NULL: none */
         struct strings references;              /* images to ask for, the preferred ones first */
         char *containerd_address, *cri_address; /* "unix:///..." */
@@ -62,6 +63,8 @@ void check_network(struct check *c);
 /* The uses of mirrors, from our configuration and from certs.d. */
 void check_collect_uses(struct check *c);
 void check_free_uses(struct check *c);
+/* The name that this upstream's table has in our configuration, however it is written. */
+const char *check_own_upstream(const struct check *c, const char *host);
 
 /* The directory for new hosts.toml files: the first of config_path, else where it is usual. The
  * caller frees. */

@@ -178,6 +178,11 @@ void finding_run(json_t *finding, const char *program, ...)
         json_array_append_new(steps_of(finding), s);
 }
 
+void finding_drop_steps(json_t *finding)
+{
+        json_array_clear(steps_of(finding));
+}
+
 static size_t index_in(
         const char *const *names, size_t count, const json_t *finding, const char *key)
 {

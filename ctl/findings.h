@@ -60,6 +60,8 @@ void finding_advise(json_t *finding, const char *fmt, ...) __attribute__((format
 void finding_replace(json_t *finding, const char *path, int first, int last, const char *text);
 void finding_write(json_t *finding, const char *path, const char *content);
 void finding_run(json_t *finding, const char *program, ...) __attribute__((sentinel));
+/* All of them: where one cannot be said, the others do harm. */
+void finding_drop_steps(json_t *finding);
 
 size_t findings_count(const json_t *list, enum severity severity);
 /* For people, grouped by area, worst first. */

@@ -2,11 +2,14 @@
 """`check` on files alone, no containerd runs: that its steps lose nothing and break nothing, that it
 says what it could not look at, and that it shows no secret."""
 import json
+import subprocess
 import tomllib
 import unittest
 
-from tests.integration.check_parts import Checker
+from tests.integration.check_parts import Checker, places
 from tests.integration.harness import Folder
+from tests.integration.harness.daemon import binary
+from tests.integration.harness.parts import environment
 
 CONTAINERDS = ("1.7",)
 PLUGIN = "io.containerd.grpc.v1.cri"
@@ -108,6 +111,76 @@ class Deprecated(Case):
         self.main.write_text(text.replace("no/path.pem", "/ca.pem"))
         self.checker.apply(self.check_containerd("mirrors-beside-config-path"))
         self.assertEqual(self.hosts()["r.local"]["ca"], "/ca.pem")
+
+
+class RemovedMirrors(Case):
+    """Mirrors that do not answer: taken out, and nothing else."""
+    DEAD, OTHER = "http://127.0.0.1:1", "http://127.0.0.1:12"  # one is how the other begins
+
+    def remove(self):
+        """Does what is said of the first one."""
+        found = self.checker.find("mirror-unreachable", "mirrors", "--containerd-config", self.main)
+        found = [one for one in found if f"{self.DEAD}/v2/" in places(one)[0]]
+        self.assertEqual(len(found), 1, found)
+        self.checker.apply(found[0])
+        return found[0]
+
+    def own(self):
+        """Our configuration, which the daemon takes."""
+        done = subprocess.run([binary(), "--check", "--config", self.checker.config], env=environment(), capture_output=True,
+                              text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return tomllib.loads(self.checker.config.read_text())
+
+    def test_of_a_list_that_spans_lines(self):
+        self.set_config(f"""
+[upstream."ghcr.io"]
+mirrors = [
+  "{self.DEAD}", # the old one
+  "{self.OTHER}",
+] # both
+server = "{self.DEAD}0"
+
+# of its own
+[mirror."{self.DEAD}/"]
+skip_verify = true
+
+[mirror."{self.OTHER}"]
+skip_verify = true
+""")
+        self.remove()
+        after = self.own()
+        self.assertEqual(after["upstream"], {"ghcr.io": {"server": f"{self.DEAD}0", "mirrors": [self.OTHER]}})
+        self.assertEqual(after["mirror"], {self.OTHER: {"skip_verify": True}})
+        self.assertIn("] # both\nserver", self.checker.config.read_text().replace(f'["{self.OTHER}"]', "]"))
+
+    def test_of_one_upstream_and_not_of_another(self):
+        """Its own table stays, as the other one uses it."""
+        tables = "".join(f'[upstream."{host}"]\nserver = "{self.DEAD}0"\nmirrors = ["{self.DEAD}/v2"]\n'
+                         for host in ("GHCR.io", "quay.io"))
+        self.set_config(f'{tables}[mirror."{self.DEAD}"]\nskip_verify = true\n')
+        self.remove()
+        after = self.own()
+        self.assertEqual(after["mirror"], {self.DEAD: {"skip_verify": True}})
+        self.assertEqual(sorted(table["mirrors"] for table in after["upstream"].values()), [[], [f"{self.DEAD}/v2"]])
+
+    def test_in_words_where_a_line_holds_a_secret(self):
+        self.set_config(f'upstream = {{"ghcr.io" = {{server = "{self.DEAD}0", headers = {{X-Key = "hunter2"}}, '
+                        f'mirrors = ["{self.DEAD}"]}}}}\n')
+        text = self.checker.config.read_text()
+        self.checker.config.write_text("\n".join([text.splitlines()[-1], *text.splitlines()[:-1]]) + "\n")
+        done = self.checker.run("mirrors")
+        self.assertNotIn("hunter2", done.stdout)
+        self.assertIn("by hand", done.stdout)
+
+    def test_of_certs_d(self):
+        self.certs.mkdir()
+        path = self.certs / "ghcr.io/hosts.toml"
+        path.parent.mkdir()
+        path.write_text(f'server = "{self.DEAD}0"\n[host."{self.DEAD}"]\n[host."{self.OTHER}"]\ncapabilities = ["pull"]\n')
+        self.remove()
+        self.assertEqual(self.hosts(), {"ghcr.io": {"server": f"{self.DEAD}0", "host": {
+            self.OTHER: {"capabilities": ["pull"]}}}})
 
 
 if __name__ == "__main__":
