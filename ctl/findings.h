@@ -64,8 +64,8 @@ void finding_run(json_t *finding, const char *program, ...) __attribute__((senti
 void finding_drop_steps(json_t *finding);
 
 size_t findings_count(const json_t *list, enum severity severity);
-/* For people, grouped by area, worst first. */
-void findings_print(const struct cli *cli, FILE *to, const json_t *list);
+/* For people, grouped by area, worst first; `unseen` areas could not be looked at. */
+void findings_print(const struct cli *cli, FILE *to, const json_t *list, size_t unseen);
 /* The order of findings_print. */
 void findings_sort(json_t *list);
 

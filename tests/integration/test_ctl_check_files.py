@@ -2,6 +2,7 @@
 """`check` on files alone, no containerd runs: that its steps lose nothing and break nothing, that it
 says what it could not look at, and that it shows no secret."""
 import json
+import socket
 import subprocess
 import tomllib
 import unittest
@@ -181,6 +182,105 @@ skip_verify = true
         self.remove()
         self.assertEqual(self.hosts(), {"ghcr.io": {"server": f"{self.DEAD}0", "host": {
             self.OTHER: {"capabilities": ["pull"]}}}})
+
+
+NOBODY = {"user": 65534, "group": 65534, "extra_groups": []}
+
+
+class NotLookedAt(Case):
+    """What could not be looked at is said, is no finding, and is an error where it was named."""
+    NOTE = "cri-resolvectl check: "
+
+    def run_json(self, *arguments, **more):
+        done = self.checker.run(*arguments, "-o", "json", **more)
+        document = json.loads(done.stdout)
+        return done, document["findings"], [(one["area"], one["why"]) for one in document["not_looked_at"]]
+
+    def as_nobody(self, *arguments):
+        for folder in self.checker.home.parents:
+            if str(folder).startswith("/tmp/"):
+                folder.chmod(0o755)
+        self.checker.home.chmod(0o755)
+        return self.run_json(*arguments, **NOBODY)
+
+    def test_containerds_file_that_an_ordinary_user_may_not_read(self):
+        self.main.chmod(0o600)
+        why = f"cannot read {self.main}: Permission denied; run as root"
+        done, found, unseen = self.as_nobody("containerd", "--containerd-config", self.main)
+        self.assertEqual((done.returncode, found, unseen), (78, [], [("containerd", why)]))
+        self.assertIn(f"{self.NOTE}containerd was not looked at: {why}\n", done.stderr)
+        self.assertEqual(self.run_json("containerd", "--containerd-config", self.main)[1:], ([], []))
+
+    def test_a_hosts_toml_that_an_ordinary_user_may_not_read(self):
+        path = self.certs / "ghcr.io/hosts.toml"
+        path.parent.mkdir(parents=True)
+        path.write_text("[host]\n")
+        path.chmod(0o600)
+        done, found, unseen = self.as_nobody("containerd", "--containerd-config", self.main)
+        self.assertEqual((done.returncode, found), (78, []))
+        self.assertEqual(unseen, [("containerd", f"cannot read {path}: Permission denied; run as root")])
+
+    def test_our_credentials_that_an_ordinary_user_may_not_read(self):
+        """What kubelet is to be pointed at is known all the same."""
+        secret = self.home / "harbor.credentials"
+        secret.write_text("robot:hunter2\n")
+        secret.chmod(0o600)
+        self.set_config(f'[upstream."r.local"]\nmirrors = ["http://127.0.0.1:1"]\n'
+                        f'[mirror."http://127.0.0.1:1"]\ncredentials = "{secret}"\n')
+        self.checker.kubelet.write_text(f"kind: KubeletConfiguration\nimageServiceEndpoint: unix://{self.home}/r.sock\n")
+        done, found, unseen = self.as_nobody("configuration", "kubelet")
+        self.assertEqual([one["identifier"] for one in found], ["kubelet-socket-missing"])
+        self.assertEqual((done.returncode, [area for area, _ in unseen]), (78, ["configuration"]))
+        self.assertTrue(unseen[0][1].endswith(f"cannot read {secret}: Permission denied; run as root"), unseen)
+
+    def test_our_file_that_an_ordinary_user_may_not_read(self):
+        """Then nobody knows where we listen."""
+        self.checker.config.chmod(0o600)
+        self.checker.kubelet.write_text("kind: KubeletConfiguration\nimageServiceEndpoint: unix:///x.sock\n")
+        done, found, unseen = self.as_nobody("kubelet", "crictl", "configuration")
+        self.assertEqual(done.returncode, 78)
+        self.assertEqual([one["identifier"] for one in found], ["kubelet-socket-missing"])
+        self.assertEqual([area for area, _ in unseen], ["configuration", "kubelet", "crictl"])
+
+    def test_broken_yaml(self):
+        self.checker.kubelet.write_text("kind: {\n")
+        self.checker.crictl.write_text("image-endpoint: [\n")
+        done = self.checker.run("kubelet", "--offline")
+        self.assertEqual((done.returncode, done.stdout), (78, "0 errors, 0 warnings, 0 hints, 1 area not looked at\n"))
+        self.assertRegex(done.stderr, rf"{self.NOTE}kubelet was not looked at: {self.checker.kubelet}:\d+:\d+: [^\n]+\n$")
+        done = self.checker.run("--offline", "--containerd-config", self.main)
+        self.assertEqual(done.returncode, 69)
+        self.assertTrue(done.stdout.endswith("3 areas not looked at\n"), done.stdout)  # the store, too
+        _, _, unseen = self.run_json("crictl", "kubelet")
+        self.assertEqual([area for area, _ in unseen], ["kubelet", "crictl"])
+
+    def test_files_that_are_not_there(self):
+        done, found, unseen = self.run_json("kubelet", "--offline")
+        self.assertEqual((done.returncode, found, unseen), (66, [], [("kubelet", f"no {self.checker.kubelet}, and none runs")]))
+
+    def test_areas_that_cannot_be_looked_at(self):
+        done, found, unseen = self.run_json("store")
+        self.assertEqual((done.returncode, found, [area for area, _ in unseen]), (69, [], ["store"]))
+        self.assertIn("containerd does not answer at unix://", unseen[0][1])
+        done = self.checker.run("network", "--offline")
+        self.assertEqual((done.returncode, done.stdout), (64, ""))
+        self.assertIn("network cannot be checked with --offline", done.stderr)
+
+    def test_areas_that_were_not_named_are_no_error(self):
+        """No containerd runs where our configuration says, and nobody asked for its store."""
+        nobody = f"unix://{self.home}/nobody.sock"
+        self.set_config(f'backend = "{nobody}"\ncontainerd = "{nobody}"\n')
+        at = self.checker.options.index("--containerd")
+        del self.checker.options[at:at + 2]
+        for path in (self.checker.kubelet, self.checker.crictl):
+            path.write_text(f"kind: KubeletConfiguration\nimageServiceEndpoint: unix://{self.home}/r.sock\n"
+                            f"image-endpoint: unix://{self.home}/r.sock\n")
+        with socket.socket(socket.AF_UNIX) as ours:
+            ours.bind(f"{self.home}/r.sock")
+            ours.listen()
+            (self.home / "r.sock").chmod(0o660)
+            done, found, unseen = self.run_json("--offline", "--containerd-config", self.main)
+        self.assertEqual((done.returncode, found, [area for area, _ in unseen]), (0, [], ["store"]))
 
 
 if __name__ == "__main__":
