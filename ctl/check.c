@@ -41,7 +41,7 @@ static void add_not_looked_at(
         struct check *c, enum finding_area area, bool file_named, const struct err *e)
 {
         json_array_append_new(c->not_looked_at,
-                json_pack("{s:s, s:s?}", "area", finding_areas[area], "why", e->msg));
+                json_pack("{s:s, s:o}", "area", finding_areas[area], "why", finding_text(e->msg)));
         if (c->failure == 0 && (file_named || c->cli->argument_count > 0))
                 c->failure = err_exit_code(e->code);
 }
@@ -288,6 +288,7 @@ static size_t count_not_looked_at(const struct check *c)
 static int print(const struct check *c)
 {
         findings_sort(c->findings);
+        findings_hide_passwords(c->findings);
         bool found = findings_count(c->findings, SEVERITY_ERROR) +
                              findings_count(c->findings, SEVERITY_WARNING) >
                      0;

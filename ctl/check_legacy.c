@@ -219,11 +219,14 @@ static bool is_known_tls(const json_t *tls)
                                                          (json_object_get(tls, "key_file") != NULL);
 }
 
-/* Whether the steps leave nothing of `configs` behind. */
+/* Whether the steps leave nothing of `configs` behind, and have a place for all of `mirrors`. */
 static bool carries_all(const struct check *c, const json_t *mirrors, const json_t *configs)
 {
         const char *name = NULL;
         json_t *entry = NULL;
+        json_object_foreach ((json_t *)mirrors, name, entry)
+                if (strcmp(name, "*") != 0 && !url_host_valid(name))
+                        return false;
         json_object_foreach ((json_t *)configs, name, entry) {
                 const json_t *tls = json_object_get(entry, "tls");
                 bool said = false;
@@ -259,7 +262,7 @@ static void write_hosts_files(
 static void advise_migrate(json_t *finding)
 {
         finding_advise(finding,
-                "`configs` says more here than steps could carry over: run `cri-resolvectl "
+                "The sections say more here than steps could carry over: run `cri-resolvectl "
                 "migrate`, which shows what it would write.");
 }
 

@@ -283,5 +283,70 @@ class NotLookedAt(Case):
         self.assertEqual((done.returncode, found, [area for area, _ in unseen]), (0, [], ["store"]))
 
 
+class Secrets(Case):
+    """What people misspell or put into URLs is shown nowhere (docs/troubleshoot.md asks for the output)."""
+    WORDS = ("aHVudGVyMg", "hunter2", "bob", "tok3n")
+
+    def assert_hidden(self, identifiers, *arguments):
+        arguments = ("--offline", "--containerd-config", self.main, *arguments)
+        for more in ((), ("-o", "json")):
+            done = self.checker.run(*arguments, *more)
+            for word in self.WORDS:
+                self.assertNotIn(word, done.stdout + done.stderr)
+        found = self.checker.findings(*arguments)
+        self.assertEqual({one["identifier"] for one in found}, identifiers)
+        return found
+
+    def hosts_toml(self, text):
+        path = self.certs / "ghcr.io/hosts.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def test_misspelt_headers(self):
+        for key in ("headers", "haeder", "Header"):
+            with self.subTest(key):
+                self.hosts_toml(f'[host."https://cache:5000"]\ncapabilities = ["pull"]\n'
+                                f'{key} = {{ Authorization = ["Basic aHVudGVyMg=="] }}\n')
+                found = self.assert_hidden({"hosts-toml-unknown-key"}, "containerd")
+                self.assertIn("is `header` meant?", found[0]["evidence"][0]["text"])
+                self.assertEqual(found[0]["remedy"]["steps"], [])
+
+    def test_misspelt_clients(self):
+        self.hosts_toml('clients = [["/etc/pki/bob.pem", "/etc/pki/bob.key"]]\n[host]\n')
+        self.assert_hidden({"hosts-toml-unknown-key"}, "containerd")
+
+    def test_passwords_in_urls(self):
+        url = "https://bob:hunter2@cache:5000"
+        for text, identifier in {
+                f'[host."{url}"]\n': "hosts-toml-bad-type", '[host."https://bob:hun ter2@cache"]\n': "hosts-toml-bad-type",
+                f'servr = "{url}"\n[host]\n': "hosts-toml-unknown-key", f'[host."{url}"]\n[host."{url}"]\n': "hosts-toml-bad-type",
+                f'server = "{url}"\n[host]\n': "hosts-toml-bad-type", f'host = "{url}\n': "hosts-toml-bad-type"}.items():
+            with self.subTest(text):
+                self.hosts_toml(text)
+                found = self.assert_hidden({identifier}, "containerd")
+                self.assertEqual(found[0]["remedy"]["steps"], [])
+
+    def test_passwords_in_containerds_configuration(self):
+        self.registry({'mirrors."docker.io"': {"endpoint": ["https://bob:hunter2@cache:5000", "https://tok3n@cache"]}})
+        found = self.assert_hidden({"deprecated-registry-sections"}, "containerd")
+        self.assertEqual(found[0]["remedy"]["steps"], [])
+        self.assertIn("Its steps are not shown", found[0]["remedy"]["text"])
+        self.registry({'mirrors."bob:hunter2@r.local"': {"endpoint": ["https://cache:5000"]}})
+        self.assert_hidden({"deprecated-registry-sections"}, "containerd")
+
+    def test_passwords_in_a_wildcard(self):
+        (self.certs / "_default").mkdir(parents=True)
+        (self.certs / "_default/hosts.toml").write_text('server = "bob:hunter2@cache:5000"\n[host."https://cache"]\n')
+        self.assert_hidden({"hosts-toml-bad-type"}, "containerd")
+
+    def test_passwords_in_our_configuration(self):
+        for text in ('[upstream."ghcr.io"]\nmirrors = ["https://bob:hunter2@cache:5000"]\n',
+                     '[upstream."ghcr.io"]\nserver = "https://bob:hunter2@cache:5000"\n', '[mirror."https://bob:hunter2@c"]\n',
+                     '[upstream."bob:hunter2@c"]\n'):
+            with self.subTest(text):
+                self.set_config(text)
+                self.assert_hidden({"configuration-invalid"}, "configuration")
+
+
 if __name__ == "__main__":
     unittest.main()
