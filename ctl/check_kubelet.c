@@ -27,6 +27,12 @@ static bool is_ours(const struct check *c, const char *address)
         return false;
 }
 
+static bool is_containerds(const struct check *c, const char *address)
+{
+        return strcmp(path_of(c->cri_address), path_of(address)) == 0 ||
+               strcmp(path_of(c->containerd_address), path_of(address)) == 0;
+}
+
 /* NULL if somebody listens there. */
 static const char *why_not_listening(const char *path)
 {
@@ -52,8 +58,13 @@ static void check_socket(struct check *c, const struct endpoint *e)
         json_t *finding = finding_add(c->findings, FINDING_KUBELET_SOCKET_MISSING);
         finding_evidence(finding, e->place, "the endpoint is %s", e->value);
         finding_evidence(finding, path_of(e->value), "%s", why);
-        if (is_ours(c, e->value))
+        if (is_ours(c, e->value)) {
+                finding_advise(finding, "It is where cri-resolved is to listen.");
                 finding_run(finding, "systemctl", "start", "cri-resolved", NULL);
+        } else if (is_containerds(c, e->value)) {
+                finding_advise(finding, "It is where containerd is to listen.");
+                finding_run(finding, "systemctl", "start", "containerd", NULL);
+        }
 }
 
 static int line_of(const char *place)

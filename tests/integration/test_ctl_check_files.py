@@ -283,6 +283,20 @@ class NotLookedAt(Case):
         self.assertEqual((done.returncode, found, [area for area, _ in unseen]), (0, [], ["store"]))
 
 
+class Sockets(Case):
+    def test_who_should_listen_where_nobody_does(self):
+        for path, words, command in ((f"{self.home}/r.sock", "It is where cri-resolved is to listen.", "cri-resolved"),
+                                     (f"{self.home}/nobody.sock", "It is where containerd is to listen.", "containerd"),
+                                     (f"{self.home}/crio.sock", None, None)):
+            with self.subTest(path):
+                self.checker.kubelet.write_text(f"kind: KubeletConfiguration\ncontainerRuntimeEndpoint: unix://{path}\n")
+                remedy = self.find_one("kubelet-socket-missing", "kubelet")["remedy"]
+                self.assertEqual(remedy["text"], " ".join(
+                    ["Start what should listen there, or correct the address."] + ([words] if words else [])))
+                self.assertEqual(remedy["steps"], [{"action": "run", "command": ["systemctl", "start", command]}] if command
+                                 else [])
+
+
 class Secrets(Case):
     """What people misspell or put into URLs is shown nowhere (docs/troubleshoot.md asks for the output)."""
     WORDS = ("aHVudGVyMg", "hunter2", "bob", "tok3n")
