@@ -10,7 +10,7 @@ import unittest
 from tests.integration.check_parts import Checker, places
 from tests.integration.harness import Folder
 from tests.integration.harness.daemon import binary
-from tests.integration.harness.parts import environment
+from tests.integration.harness.parts import ROOT, environment
 
 CONTAINERDS = ("1.7",)
 PLUGIN = "io.containerd.grpc.v1.cri"
@@ -281,6 +281,46 @@ class NotLookedAt(Case):
             (self.home / "r.sock").chmod(0o660)
             done, found, unseen = self.run_json("--offline", "--containerd-config", self.main)
         self.assertEqual((done.returncode, found, [area for area, _ in unseen]), (0, [], ["store"]))
+
+
+class Modes(Case):
+    def key(self):
+        """A certificate of ours and its key, which everybody may read."""
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test", "-days", "1",
+                        "-keyout", self.home / "client.key", "-out", self.home / "client.pem"], check=True, capture_output=True)
+        (self.home / "client.key").chmod(0o644)
+        return self.home / "client.key"
+
+    def daemon_says(self):
+        done = subprocess.run([binary(), "--check", "--config", self.checker.config], env=environment(), capture_output=True,
+                              text=True, check=False)
+        return done.returncode, done.stderr
+
+    def test_a_key_that_others_may_read(self):
+        """The daemon does refuse it, as the finding says, with the words of the finding's page."""
+        key = self.key()
+        self.set_config(f'[upstream."r.local"]\nclient_cert = "{self.home}/client.pem"\nclient_key = "{key}"\n')
+        code, said = self.daemon_says()
+        page = " ".join((ROOT / "docs/findings/credential-file-mode.md").read_text().split())
+        words = f"{key} has the mode 0644, so that others than its owner may read or write it; remedy: chmod 0600 {key}"
+        self.assertEqual(code, 78)
+        self.assertIn(words, said)
+        self.assertIn(words.replace(str(key), "/etc/cri-resolved/harbor.credentials"), page)
+        finding = self.find_one("credential-file-mode", "configuration")
+        self.assertEqual(places(finding), [str(key), f"{self.checker.config}:6"])
+        self.find_one("configuration-invalid", "configuration")
+        self.checker.apply(finding)
+        self.assertEqual(self.checker.findings("configuration"), [])
+        self.assertEqual(self.daemon_says()[0], 0)
+
+    def test_containerds_own_file(self):
+        self.registry({'configs."r.local".auth': {"username": "u", "password": "p"}})
+        self.main.chmod(0o644)
+        finding = self.find_one("credential-file-mode", "configuration", "--containerd-config", self.main)
+        self.assertEqual(places(finding)[0], str(self.main))
+        self.assertIn("containerd says nothing of it", finding["leads_to"])
+        self.checker.apply(finding)
+        self.assertEqual(self.checker.findings("configuration", "--containerd-config", self.main), [])
 
 
 class Sockets(Case):
