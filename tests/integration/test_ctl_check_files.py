@@ -9,6 +9,7 @@ import unittest
 
 from tests.integration.check_parts import Checker, places
 from tests.integration.harness import Folder
+from tests.integration.harness.ctl import ctl_binary
 from tests.integration.harness.daemon import binary
 from tests.integration.harness.parts import ROOT, environment
 
@@ -281,6 +282,37 @@ class NotLookedAt(Case):
             (self.home / "r.sock").chmod(0o660)
             done, found, unseen = self.run_json("--offline", "--containerd-config", self.main)
         self.assertEqual((done.returncode, found, [area for area, _ in unseen]), (0, [], ["store"]))
+
+
+class Wildcards(Case):
+    def migrate(self):
+        done = subprocess.run([ctl_binary(), "migrate", "--write", "--containerd-config", self.main, "--certs-directory",
+                               self.certs, "--output-config", self.checker.config], env=environment(), capture_output=True,
+                              text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_what_migrate_makes_of_one_is_a_hint(self):
+        self.registry({'mirrors."*"': {"endpoint": ["https://cache.local:5000"]}})
+        self.migrate()
+        found = self.checker.findings("containerd", "--offline", "--containerd-config", self.main)
+        self.assertEqual([(one["identifier"], one["severity"]) for one in found], [("wildcard-mirror", "hint")])
+        self.assertEqual(places(found[0]), [f"{self.line(self.certs / '_default/hosts.toml', '[host.')}"])
+        self.assertIn("it may stay", found[0]["remedy"]["text"])
+
+    def test_one_that_resolves_or_takes_the_relay_is_a_warning(self):
+        self.registry({'mirrors."*"': {"endpoint": ["https://cache.local:5000"]}})
+        self.migrate()
+        default = self.certs / "_default/hosts.toml"
+        text = default.read_text()
+        for change in (lambda: default.write_text(text.replace('"pull"', '"pull", "resolve"')),
+                       lambda: default.write_text('server = "https://cache.local:5000"\n' + text),
+                       lambda: (default.write_text(text), (self.certs / "127.0.0.1_7780_/hosts.toml").unlink())):
+            change()
+            self.assertEqual(self.check_containerd("wildcard-mirror")["severity"], "warning")
+
+    @staticmethod
+    def line(path, words):
+        return next(f"{path}:{number}" for number, line in enumerate(path.read_text().splitlines(), 1) if words in line)
 
 
 class Modes(Case):
