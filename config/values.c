@@ -169,11 +169,15 @@ static int set_file(const struct key *k, char **field, const json_t *value, stru
         if (s == NULL || (s[0] != '\0' && s[0] != '/'))
                 return reject(value, "the absolute path of a PEM file", e);
         cleanup_secret char *text = NULL;
-        if (s[0] != '\0' && file_read(s, PEM_FILE_MAX, &text, NULL, e) < 0)
+        bool secret = strstr(k->allowed, "KEY") != NULL;
+        int status = s[0] == '\0' ? 0
+                     : secret     ? file_read_private(s, PEM_FILE_MAX, &text, NULL, e)
+                                  : file_read(s, PEM_FILE_MAX, &text, NULL, e);
+        if (status < 0)
                 return -1;
         if (text != NULL && strstr(text, k->allowed) == NULL)
                 return err_set(e, ERR_CONFIG, "%s holds no PEM %s", s,
-                        strstr(k->allowed, "KEY") == NULL ? "certificate" : "private key");
+                        secret ? "private key" : "certificate");
         put_string(field, s);
         return 0;
 }

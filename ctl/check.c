@@ -37,15 +37,54 @@ static int take_areas(struct check *c)
         return -1;
 }
 
+static void add_not_looked_at(
+        struct check *c, enum finding_area area, bool file_named, const struct err *e)
+{
+        json_array_append_new(c->not_looked_at,
+                json_pack("{s:s, s:o}", "area", finding_areas[area], "why", finding_text(e->msg)));
+        if (c->failure == 0 && (file_named || c->cli->argument_count > 0))
+                c->failure = err_exit_code(e->code);
+}
+
+void check_not_looked_at(
+        struct check *c, enum finding_area area, bool file_named, const struct err *e)
+{
+        struct err why = *e;
+        if (!c->areas[area])
+                return;
+        if (e->sys == EACCES && geteuid() != 0)
+                err_set_at(&why, e->code, 0, e->where, "%s; run as root", e->msg);
+        cli_note(c->cli, "%s was not looked at: %s", finding_areas[area], why.msg);
+        add_not_looked_at(c, area, file_named, &why);
+}
+
 static void load_own_file(struct check *c)
 {
-        cleanup_secret char *text = NULL;
         size_t size = 0;
         struct err ignored;
         const char *path = c->cli->config_path;
-        if (path != NULL && file_read(path, FILE_MAX_BYTES, &text, &size, &ignored) == 0 &&
-                toml_parse(text, size, path, &c->own_values, &c->own_lines, &ignored) < 0)
+        if (path != NULL && file_read(path, FILE_MAX_BYTES, &c->own_text, &size, &ignored) == 0 &&
+                toml_parse(c->own_text, size, path, &c->own_values, &c->own_lines, &ignored) < 0)
                 c->own_values = c->own_lines = NULL;
+}
+
+/* The defaults, for a file that we may not read; or that we may, where it names one which we may
+ * not: then what kubelet is to be pointed at is known. */
+static int load_without(struct check *c, struct err *e)
+{
+        const json_t *said = json_object_get(json_object_get(c->own_values, "shim"), "listen");
+        const json_t *first = json_is_array(said) ? json_array_get(said, 0) : said;
+        c->own_unread = true;
+        c->listen_unknown = c->own_values == NULL;
+        if (config_load(NULL, &c->config, e) < 0)
+                return -1;
+        if (json_is_string(first)) {
+                for (size_t i = 0; i < c->config->listen_count; i++)
+                        free(c->config->listen[i]);
+                c->config->listen[0] = mem_strdup(json_string_value(first));
+                c->config->listen_count = 1;
+        }
+        return 0;
 }
 
 /* A file that is refused is a finding, and the defaults take its place. A file that was asked for
@@ -56,6 +95,10 @@ static int load_config(struct check *c, struct err *e)
         load_own_file(c);
         if (config_load(path, &c->config, e) == 0)
                 return 0;
+        if (e->sys == EACCES) {
+                check_not_looked_at(c, AREA_CONFIGURATION, cli_value(c->cli, "config") != NULL, e);
+                return load_without(c, e);
+        }
         if (e->sys == ENOENT && path != NULL && access(path, F_OK) != 0)
                 return -1;
         json_t *finding = finding_add(c->findings, FINDING_CONFIGURATION_INVALID);
@@ -77,9 +120,14 @@ static void find_containerd(struct check *c)
         c->cri_address = mem_strdup(whole != NULL ? whole : c->config->backend);
         running_facts_load(c->containerd_address, c->cri_address, c->cli->cancel, &c->running);
         trust_set_legacy(c->running.registry);
-        if (!c->running.answers)
-                cli_note(c->cli, "containerd does not answer at %s: %s", c->containerd_address,
-                        c->running.why_not);
+        if (c->running.answers)
+                return;
+        struct err e;
+        err_set(&e, ERR_BACKEND, "containerd does not answer at %s: %s", c->containerd_address,
+                c->running.why_not);
+        cli_note(c->cli, "%s", e.msg);
+        if (c->areas[AREA_STORE])
+                add_not_looked_at(c, AREA_STORE, given != NULL, &e);
 }
 
 /* As it was given, as the running one was started, or where it usually is. */
@@ -101,8 +149,13 @@ static int load_containerd(struct check *c, struct err *e)
                 c->has_containerd = true;
                 return 0;
         }
+        bool named = cli_value(c->cli, "containerd-config") != NULL;
+        if (e->sys == EACCES) {
+                check_not_looked_at(c, AREA_CONTAINERD, named, e);
+                return 0;
+        }
         if (access(c->containerd_path, F_OK) != 0) /* containerd runs with its defaults then */
-                return cli_value(c->cli, "containerd-config") != NULL ? -1 : 0;
+                return named ? -1 : 0;
         json_t *finding = finding_add(c->findings, FINDING_CONTAINERD_CONFIG_BROKEN);
         finding_evidence(finding, c->containerd_path, "%s", e->msg);
         return 0;
@@ -128,7 +181,12 @@ static int load_hosts(struct check *c, struct err *e)
         c->roots = find_roots(c);
         if (c->config->certs_dir == NULL && c->roots[0] != '\0')
                 c->config->certs_dir = mem_strdup(c->roots);
-        return hosts_tree_load(c->roots, &c->hosts, e);
+        if (hosts_tree_load(c->roots, &c->hosts, e) == 0)
+                return 0;
+        if (e->sys != EACCES)
+                return -1;
+        check_not_looked_at(c, AREA_CONTAINERD, false, e);
+        return 0;
 }
 
 static void load_references(struct check *c)
@@ -211,17 +269,35 @@ static int fix(struct check *c, struct err *e)
         return 0;
 }
 
+/* Areas, whatever the reasons of each. */
+static size_t count_not_looked_at(const struct check *c)
+{
+        size_t count = 0;
+        for (size_t area = 0; area < AREA_COUNT; area++) {
+                bool any = false;
+                for (size_t i = 0; i < json_array_size(c->not_looked_at); i++) {
+                        const json_t *one = json_array_get(c->not_looked_at, i);
+                        const char *name = json_string_value(json_object_get(one, "area"));
+                        any = any || strcmp(name, finding_areas[area]) == 0;
+                }
+                count += any;
+        }
+        return count;
+}
+
 static int print(const struct check *c)
 {
         findings_sort(c->findings);
+        findings_hide_passwords(c->findings);
         bool found = findings_count(c->findings, SEVERITY_ERROR) +
                              findings_count(c->findings, SEVERITY_WARNING) >
                      0;
         if (c->cli->json)
-                cli_print_json(json_incref(c->findings));
+                cli_print_json(json_pack(
+                        "{s:O, s:O}", "findings", c->findings, "not_looked_at", c->not_looked_at));
         else
-                findings_print(c->cli, stdout, c->findings);
-        return found ? CLI_FOUND : CLI_OK;
+                findings_print(c->cli, stdout, c->findings, count_not_looked_at(c));
+        return c->failure != 0 ? c->failure : found ? CLI_FOUND : CLI_OK;
 }
 
 static int check_all(struct check *c)
@@ -230,6 +306,9 @@ static int check_all(struct check *c)
         int refused = take_areas(c);
         if (refused >= 0)
                 return refused;
+        if (cli_value(c->cli, "offline") != NULL && c->cli->argument_count > 0 &&
+                c->areas[AREA_NETWORK])
+                return cli_usage(c->cli, "network cannot be checked with --offline");
         if (load_facts(c, &e) < 0)
                 return cli_fail(c->cli, &e);
         if (cli_value(c->cli, "fix") != NULL && fix(c, &e) < 0)
@@ -254,9 +333,11 @@ static void check_fini(struct check *c)
         free(c->containerd_path);
         free(c->containerd_address);
         free(c->cri_address);
+        mem_free_secret(c->own_text);
         json_decref(c->own_values);
         json_decref(c->own_lines);
         json_decref(c->findings);
+        json_decref(c->not_looked_at);
         config_put(c->config);
         trust_set_legacy(NULL);
 }
@@ -270,7 +351,7 @@ static int run(struct cli *cli)
         const char *socket = cli_value(cli, "containerd");
         if (socket != NULL && !is_address(socket))
                 return cli_usage(cli, "--containerd %s: allowed: unix:///path", socket);
-        struct check c = {.cli = cli, .findings = json_array()};
+        struct check c = {.cli = cli, .findings = json_array(), .not_looked_at = json_array()};
         int code = check_all(&c);
         check_fini(&c);
         return code;
@@ -318,7 +399,10 @@ const struct verb verb_check = {
                 "is "
                 "pointed here (by drop-in, flag and kubeadm), or how to go back.\n"
                 "\n"
-                "The exit code is 0 where there is nothing worse than a hint, and 1 otherwise.\n"
+                "The exit code is 0 where there is nothing worse than a hint, and 1 otherwise. It "
+                "is "
+                "that of the error where an area or a file that was named could not be looked at; "
+                "of other areas the summary says how many were not.\n"
                 "\n"
                 "Examples:\n"
                 "  cri-resolvectl check\n"

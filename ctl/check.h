@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The doctor: facts are collected once, then each part looks at them and adds what it finds. What a
- * part needs and is not there makes the part silent; check.c says what was not looked at. One
+ * part needs and is not there makes the part silent; check_not_looked_at says so. One
  * thread.
  */
 #ifndef CRI_RESOLVED_CHECK_H
@@ -31,9 +31,14 @@ struct mirror_use {
 struct check {
         struct cli *cli;
         json_t *findings;
+        json_t *not_looked_at;  /* an array of {area, why} */
+        int failure;            /* an exit code, where that was asked for by name; else 0 */
         bool areas[AREA_COUNT]; /* what is wanted */
         struct config *config;  /* ours alone; the defaults where there is none, or it is refused */
-        json_t *own_values, *own_lines;         /* of its file; NULL: none */
+        char *own_text;         /* of its file; a secret; NULL: none */
+        json_t *own_values, *own_lines;         /* the same; NULL: none, or no TOML */
+        bool own_unread;                        /* there is one, and we may not read all of it */
+        bool listen_unknown;                    /* so that nobody knows where we listen */
         const char *state_path;                 /* of what earlier checks have seen; NULL: none */
         struct strings references;              /* images to ask for, the preferred ones first */
         char *containerd_address, *cri_address; /* "unix:///..." */
@@ -62,6 +67,8 @@ void check_network(struct check *c);
 /* The uses of mirrors, from our configuration and from certs.d. */
 void check_collect_uses(struct check *c);
 void check_free_uses(struct check *c);
+/* The name that this upstream's table has in our configuration, however it is written. */
+const char *check_own_upstream(const struct check *c, const char *host);
 
 /* The directory for new hosts.toml files: the first of config_path, else where it is usual. The
  * caller frees. */
@@ -69,6 +76,10 @@ char *check_certs_root(const struct check *c);
 /* Whether the running containerd is of this version or later; false where it is not known. */
 bool check_version_least(const struct check *c, int major, int minor);
 void check_restart_containerd(json_t *finding);
+/* Says that an area, if it is wanted, could not be looked at; where it or a file of it was named,
+ * that is an error. */
+void check_not_looked_at(
+        struct check *c, enum finding_area area, bool file_named, const struct err *e);
 /* Whether the authority of `url` is `host`, or what docker.io stands for. */
 bool check_is_upstream_itself(const char *url, const char *host);
 

@@ -104,7 +104,7 @@ static void check_busy(struct check *c)
         cleanup_admin_client struct admin_client *client = NULL;
         json_t *status = NULL;
         struct err ignored;
-        if (admin_client_open(c->config, &client, &ignored) < 0 ||
+        if (c->own_unread || admin_client_open(c->config, &client, &ignored) < 0 ||
                 admin_client_get(client, "/v1/status", c->cli->cancel, &status, &ignored) < 0)
                 return;
         const json_t *upstreams = json_object_get(status, "upstreams");

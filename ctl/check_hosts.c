@@ -20,17 +20,29 @@ static bool is_pair(const char *line, const char *key, int *indent)
         return open == 0 && strstr(at, "\"\"\"") == NULL && strchr(at, '=') != NULL;
 }
 
+/* One that is no URL may be a URL that somebody got wrong, with a password in it. */
+static const char *shown(const char *key)
+{
+        return strchr(key, '@') != NULL && strpbrk(key, " \t\"'`<>") != NULL ? "(not shown)" : key;
+}
+
+/* Headers hold passwords, and `client` leads to a key: such a line is not for showing. */
+static bool may_be_secret(const char *key)
+{
+        return key != NULL && (strcmp(key, "header") == 0 || strcmp(key, "client") == 0);
+}
+
 static void report_unknown(
         struct check *c, const struct hosts_file *f, const struct hosts_fault *fault)
 {
         json_t *finding = finding_add(c->findings, FINDING_HOSTS_TOML_UNKNOWN_KEY);
-        finding_evidence_line(finding, f->path, fault->line, "%s: unknown key%s%s%s", fault->key,
-                fault->nearest != NULL ? "; is `" : "",
+        finding_evidence_line(finding, f->path, fault->line, "%s: unknown key%s%s%s",
+                shown(fault->key), fault->nearest != NULL ? "; is `" : "",
                 fault->nearest != NULL ? fault->nearest : "",
                 fault->nearest != NULL ? "` meant?" : "");
-        cleanup_free char *line = edit_line(f->text, fault->line);
+        cleanup_secret char *line = edit_line(f->text, fault->line);
         int indent = 0;
-        if (!is_pair(line, fault->key, &indent))
+        if (may_be_secret(fault->nearest) || !is_pair(line, fault->key, &indent))
                 return;
         cleanup_free char *text = fault->nearest == NULL
                                           ? mem_strdup("")
@@ -68,9 +80,9 @@ static void report_bad_type(
                 return;
         }
         finding_evidence_line(
-                finding, f->path, fault->line, "%s: not as containerd takes it", fault->key);
-        finding_advise(finding, "%s is %s.", fault->key, fault->why);
-        cleanup_free char *line = edit_line(f->text, fault->line);
+                finding, f->path, fault->line, "%s: not as containerd takes it", shown(fault->key));
+        finding_advise(finding, "%s is %s.", shown(fault->key), fault->why);
+        cleanup_secret char *line = edit_line(f->text, fault->line);
         int indent = 0;
         if (!is_pair(line, fault->key, &indent))
                 return;

@@ -5,10 +5,8 @@
  */
 #include <string.h>
 
-#include "config/toml.h"
 #include "config/url.h"
 #include "ctl/check_network.h"
-#include "ctl/edit_toml.h"
 #include "resolver/ref.h"
 
 enum { IMAGES_PER_MIRROR = 3, TIMEOUT_MS = 5000, BUDGET_MS = 10000 };
@@ -199,56 +197,4 @@ void check_images(struct check *c)
                 ref_fini(&ic.images[i].ref);
         free(ic.images);
         registry_free(ic.registry);
-}
-
-/* The table [host."url"] of a hosts.toml. */
-static void remove_from_hosts(json_t *finding, const struct hosts_file *f, const char *url)
-{
-        for (size_t i = 0; i < f->mirror_count; i++) {
-                if (strncmp(f->mirrors[i].url, url, strlen(url)) != 0)
-                        continue;
-                const char *const path[] = {"host", f->mirrors[i].url};
-                struct edit_lines lines[8];
-                size_t count = edit_toml_tables(f->text, path, 2, lines, 8);
-                const char *const top[] = {"host"}; /* 1.6 wants the table, be it empty */
-                bool last = f->mirror_count == 1 && edit_toml_header(f->text, top, 1) == 0;
-                for (size_t n = 0; n < count; n++)
-                        finding_replace(finding, f->path, lines[n].first, lines[n].last,
-                                last && n == 0 ? "[host]\n" : "");
-        }
-}
-
-/* Our own list, without the one. */
-static void remove_from_list(const struct check *c, json_t *finding, const struct mirror_use *u)
-{
-        const char *table = u->host[0] != '\0' ? u->host : "default";
-        const json_t *values = json_object_get(json_object_get(c->own_values, "upstream"), table);
-        int line = toml_line(toml_below(toml_below(c->own_lines, "upstream"), table), "mirrors");
-        const json_t *mirrors = json_object_get(values, "mirrors");
-        cleanup_free char *list = mem_strdup("");
-        for (size_t i = 0; i < json_array_size(mirrors); i++) {
-                const char *one = json_string_value(json_array_get(mirrors, i));
-                if (strncmp(one, u->url, strlen(u->url)) == 0)
-                        continue;
-                char *next = mem_printf("%s%s\"%s\"", list, list[0] != '\0' ? ", " : "", one);
-                free(list);
-                list = next;
-        }
-        cleanup_free char *text = mem_printf("mirrors = [%s]\n", list);
-        finding_replace(finding, c->cli->config_path, line, line, text);
-        finding_run(finding, "systemctl", "reload", "cri-resolved", NULL);
-}
-
-void check_remove_mirror(const struct check *c, json_t *finding, const struct mirror_use *u)
-{
-        if (!u->in_certs) {
-                remove_from_list(c, finding, u);
-                return;
-        }
-        for (size_t i = 0; i < c->hosts.file_count; i++) {
-                const struct hosts_file *f = &c->hosts.files[i];
-                size_t size = strlen(f->path);
-                if (strncmp(f->path, u->place, size) == 0 && u->place[size] == ':')
-                        remove_from_hosts(finding, f, u->url);
-        }
 }

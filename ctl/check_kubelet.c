@@ -27,6 +27,12 @@ static bool is_ours(const struct check *c, const char *address)
         return false;
 }
 
+static bool is_containerds(const struct check *c, const char *address)
+{
+        return strcmp(path_of(c->cri_address), path_of(address)) == 0 ||
+               strcmp(path_of(c->containerd_address), path_of(address)) == 0;
+}
+
 /* NULL if somebody listens there. */
 static const char *why_not_listening(const char *path)
 {
@@ -52,8 +58,13 @@ static void check_socket(struct check *c, const struct endpoint *e)
         json_t *finding = finding_add(c->findings, FINDING_KUBELET_SOCKET_MISSING);
         finding_evidence(finding, e->place, "the endpoint is %s", e->value);
         finding_evidence(finding, path_of(e->value), "%s", why);
-        if (is_ours(c, e->value))
+        if (is_ours(c, e->value)) {
+                finding_advise(finding, "It is where cri-resolved is to listen.");
                 finding_run(finding, "systemctl", "start", "cri-resolved", NULL);
+        } else if (is_containerds(c, e->value)) {
+                finding_advise(finding, "It is where containerd is to listen.");
+                finding_run(finding, "systemctl", "start", "containerd", NULL);
+        }
 }
 
 static int line_of(const char *place)
@@ -105,8 +116,8 @@ static const struct endpoint *in_effect(const struct kubelet_facts *k)
         return k->image.value != NULL ? &k->image : &k->runtime;
 }
 
-/* 1: looked at; 0: there is none. */
-static int load(const struct check *c, struct kubelet_facts *k)
+/* 1: looked at; 0: there is none; -1: what there is cannot be read. */
+static int load(struct check *c, struct kubelet_facts *k)
 {
         static const char *const flags[] = {"/var/lib/kubelet/kubeadm-flags.env",
                 "/etc/default/kubelet", "/etc/sysconfig/kubelet",
@@ -123,11 +134,13 @@ static int load(const struct check *c, struct kubelet_facts *k)
                 .proc = named ? NULL : "/proc"};
         struct err e;
         if (kubelet_facts_load(&places, k, &e) < 0) {
-                cli_note(c->cli, "kubelet was not looked at: %s", e.msg);
-                return 0;
+                check_not_looked_at(c, AREA_KUBELET, named, &e);
+                return -1;
         }
-        if (!k->found)
-                cli_note(c->cli, "kubelet was not looked at: no %s, and none runs", places.config);
+        if (!k->found) {
+                err_set(&e, ERR_NOT_FOUND, "no %s, and none runs", places.config);
+                check_not_looked_at(c, AREA_KUBELET, named, &e);
+        }
         return k->found;
 }
 
@@ -163,14 +176,28 @@ static void tell_way_back(const struct check *c, const struct kubelet_facts *k)
                 in_effect(k)->place);
 }
 
+/* Whether it can be told who is us. */
+static bool knows_us(struct check *c, enum finding_area area)
+{
+        struct err e;
+        if (!c->listen_unknown)
+                return true;
+        err_set(&e, ERR_CONFIG, "where cri-resolved listens is said in %s, which cannot be read",
+                c->cli->config_path);
+        check_not_looked_at(c, area, false, &e);
+        return false;
+}
+
 void check_kubelet(struct check *c)
 {
         cleanup_kubelet_facts struct kubelet_facts k = {0};
         bool named = c->cli->argument_count > 0;
-        bool looked = load(c, &k) == 1;
+        int looked = load(c, &k);
         const struct endpoint *e = in_effect(&k);
         if (e->value != NULL)
                 check_socket(c, e);
+        if (looked < 0 || !knows_us(c, AREA_KUBELET))
+                return;
         if (e->value != NULL && is_ours(c, e->value)) {
                 if (named)
                         tell_way_back(c, &k);
@@ -178,7 +205,7 @@ void check_kubelet(struct check *c)
         }
         if (named)
                 tell_ways(c);
-        if (!looked)
+        if (looked == 0)
                 return;
         json_t *finding = finding_add(c->findings, FINDING_KUBELET_NOT_POINTED_HERE);
         if (e->value != NULL)
@@ -196,9 +223,11 @@ void check_crictl(struct check *c)
         cleanup_crictl_facts struct crictl_facts f = {0};
         struct err e;
         if (crictl_facts_load(path, &f, &e) < 0) {
-                cli_note(c->cli, "crictl was not looked at: %s", e.msg);
+                check_not_looked_at(c, AREA_CRICTL, given != NULL, &e);
                 return;
         }
+        if (!knows_us(c, AREA_CRICTL))
+                return;
         if (f.image.value != NULL && is_ours(c, f.image.value))
                 return;
         json_t *finding = finding_add(c->findings, FINDING_CRICTL_WITHOUT_IMAGE_ENDPOINT);

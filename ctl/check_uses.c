@@ -18,10 +18,22 @@ static struct mirror_use *add_use(
         return u;
 }
 
+const char *check_own_upstream(const struct check *c, const char *host)
+{
+        const char *name = NULL;
+        json_t *table = NULL;
+        json_object_foreach (json_object_get(c->own_values, "upstream"), name, table) {
+                cleanup_free char *same = url_host_normalise(name);
+                if (strcmp(same, host) == 0)
+                        return name;
+        }
+        return "default";
+}
+
 static void add_configured(struct check *c, const struct config_upstream *upstream)
 {
-        const char *table = upstream->host[0] != '\0' ? upstream->host : "default";
-        const json_t *lines = toml_below(toml_below(c->own_lines, "upstream"), table);
+        const json_t *lines = toml_below(
+                toml_below(c->own_lines, "upstream"), check_own_upstream(c, upstream->host));
         cleanup_free char *place =
                 mem_printf("%s:%d", log_or(c->cli->config_path), toml_line(lines, "mirrors"));
         for (size_t i = 0; i < upstream->mirror_count; i++)
@@ -31,7 +43,8 @@ static void add_configured(struct check *c, const struct config_upstream *upstre
 static bool says_mirrors(const struct check *c, const struct config_upstream *u)
 {
         const json_t *upstreams = json_object_get(c->own_values, "upstream");
-        return json_object_get(json_object_get(upstreams, u->host), "mirrors") != NULL;
+        const char *table = check_own_upstream(c, u->host);
+        return json_object_get(json_object_get(upstreams, table), "mirrors") != NULL;
 }
 
 /* As that file says it is reached. */

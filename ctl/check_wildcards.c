@@ -86,6 +86,16 @@ static void move_default(const struct check *c, json_t *finding, const struct ho
         finding_run(finding, "mv", folder, away, NULL);
 }
 
+/* As migrate writes it: no tag is asked there, and the relay is left alone. */
+static bool is_harmless(const struct check *c, const struct hosts_file *f)
+{
+        cleanup_free char *relay = mem_printf("127.0.0.1:%d", (int)c->config->relay_port);
+        bool pulls_only = f->server == NULL && find_file(c, relay) != NULL;
+        for (size_t i = 0; i < f->mirror_count; i++)
+                pulls_only = pulls_only && !f->mirrors[i].may_resolve;
+        return pulls_only;
+}
+
 static void check_wildcard(struct check *c)
 {
         struct containerd_value at;
@@ -96,7 +106,7 @@ static void check_wildcard(struct check *c)
                 finding_evidence_line(finding, at.file,
                         toml_line(toml_below(at.section->lines, "mirrors"), "*"),
                         "registry.mirrors.\"*\"");
-                finding_advise(finding, "The steps of %s do both.",
+                finding_advise(finding, "The remedy of %s does both.",
                         containerd_config_path(&c->containerd)[0] != '\0'
                                 ? finding_identifier(FINDING_MIRRORS_BESIDE_CONFIG_PATH)
                                 : finding_identifier(FINDING_DEPRECATED_REGISTRY_SECTIONS));
@@ -104,6 +114,12 @@ static void check_wildcard(struct check *c)
         if (f == NULL || serves_all(c))
                 return;
         json_t *finding = finding_add(c->findings, FINDING_WILDCARD_MIRROR);
+        if (is_harmless(c, f)) {
+                finding_set_severity(finding, SEVERITY_HINT);
+                finding_advise(finding, "It serves content by digest alone here, and leaves the "
+                                        "relay out: it may stay, and costs a question for what it "
+                                        "has not got.");
+        }
         if (f->server != NULL)
                 finding_evidence_line(finding, f->path, f->server_line,
                         "server = \"%s\" for every registry", f->server);

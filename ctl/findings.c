@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "ctl/text.h"
 
 enum { SENTENCE_MAX_BYTES = 64 * 1024 };
 
@@ -29,7 +30,6 @@ const char *finding_identifier(enum finding_kind kind)
         return table[kind].identifier;
 }
 
-/* Text of files and of the network, some bytes of which JSON may not take. */
 static json_t *text(const char *s)
 {
         json_t *whole = json_string(s);
@@ -40,6 +40,12 @@ static json_t *text(const char *s)
                 if ((unsigned char)*c >= 0x80)
                         *c = '?';
         return json_string(copy);
+}
+
+json_t *finding_text(const char *s)
+{
+        cleanup_free char *shown = text_without_passwords(s);
+        return text(shown);
 }
 
 json_t *finding_add(json_t *list, enum finding_kind kind)
@@ -85,8 +91,8 @@ static void add_evidence(json_t *finding, const char *place, const char *fmt, va
 {
         cleanup_free char *what = format(fmt, args);
         json_t *entry = json_object();
-        json_object_set_new(entry, "place", text(place));
-        json_object_set_new(entry, "text", text(what));
+        json_object_set_new(entry, "place", finding_text(place));
+        json_object_set_new(entry, "text", finding_text(what));
         json_array_append_new(json_object_get(finding, "evidence"), entry);
 }
 
@@ -116,7 +122,7 @@ void finding_advise(json_t *finding, const char *fmt, ...)
         json_t *remedy = json_object_get(finding, "remedy");
         cleanup_free char *whole =
                 mem_printf("%s %s", json_string_value(json_object_get(remedy, "text")), more);
-        json_object_set_new(remedy, "text", text(whole));
+        json_object_set_new(remedy, "text", finding_text(whole));
 }
 
 static json_t *steps_of(json_t *finding)
@@ -176,6 +182,39 @@ void finding_run(json_t *finding, const char *program, ...)
         json_t *s = step("run", NULL);
         json_object_set_new(s, "command", command);
         json_array_append_new(steps_of(finding), s);
+}
+
+void finding_drop_steps(json_t *finding)
+{
+        json_array_clear(steps_of(finding));
+}
+
+static bool has_password(const json_t *step)
+{
+        const char *key = NULL;
+        json_t *value = NULL;
+        json_object_foreach ((json_t *)step, key, value) {
+                const char *s = json_string_value(value);
+                cleanup_free char *shown = s != NULL ? text_without_passwords(s) : NULL;
+                if (shown != NULL && strcmp(s, shown) != 0)
+                        return true;
+        }
+        return false;
+}
+
+void findings_hide_passwords(json_t *list)
+{
+        for (size_t i = 0; i < json_array_size(list); i++) {
+                json_t *finding = json_array_get(list, i);
+                bool any = false;
+                for (size_t k = 0; k < json_array_size(steps_of(finding)); k++)
+                        any = any || has_password(json_array_get(steps_of(finding), k));
+                if (!any)
+                        continue;
+                finding_drop_steps(finding);
+                finding_advise(finding, "Its steps are not shown: a URL in them has a password, "
+                                        "which is better kept elsewhere.");
+        }
 }
 
 static size_t index_in(

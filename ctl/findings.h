@@ -60,10 +60,18 @@ void finding_advise(json_t *finding, const char *fmt, ...) __attribute__((format
 void finding_replace(json_t *finding, const char *path, int first, int last, const char *text);
 void finding_write(json_t *finding, const char *path, const char *content);
 void finding_run(json_t *finding, const char *program, ...) __attribute__((sentinel));
+/* All of them: where one cannot be said, the others do harm. */
+void finding_drop_steps(json_t *finding);
+
+/* What stands in a file or comes from the network, as a finding may say it: without what JSON does
+ * not take, and without passwords. */
+json_t *finding_text(const char *s);
+/* Steps with a password in them are not shown, nor those beside them: there are words instead. */
+void findings_hide_passwords(json_t *list);
 
 size_t findings_count(const json_t *list, enum severity severity);
-/* For people, grouped by area, worst first. */
-void findings_print(const struct cli *cli, FILE *to, const json_t *list);
+/* For people, grouped by area, worst first; `unseen` areas could not be looked at. */
+void findings_print(const struct cli *cli, FILE *to, const json_t *list, size_t unseen);
 /* The order of findings_print. */
 void findings_sort(json_t *list);
 

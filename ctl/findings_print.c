@@ -140,7 +140,7 @@ static void print_finding(const struct printer *p, const json_t *finding)
         paragraph(p, 2, "more:     ", member(finding, "documentation"));
 }
 
-static void print_summary(const struct printer *p, const json_t *list)
+static void print_summary(const struct printer *p, const json_t *list, size_t unseen)
 {
         size_t errors = findings_count(list, SEVERITY_ERROR);
         size_t warnings = findings_count(list, SEVERITY_WARNING);
@@ -148,10 +148,17 @@ static void print_summary(const struct printer *p, const json_t *list)
         cleanup_free char *text =
                 mem_printf("%zu error%s, %zu warning%s, %zu hint%s", errors, errors == 1 ? "" : "s",
                         warnings, warnings == 1 ? "" : "s", hints, hints == 1 ? "" : "s");
-        line(p, errors > 0 ? CLI_BAD : warnings > 0 ? CLI_WARN : CLI_GOOD, 0, text);
+        cleanup_free char *more = unseen == 0 ? mem_strdup("")
+                                              : mem_printf(", %zu area%s not looked at", unseen,
+                                                        unseen == 1 ? "" : "s");
+        cleanup_free char *whole = mem_printf("%s%s", text, more);
+        enum cli_style style = errors > 0                   ? CLI_BAD
+                               : warnings > 0 || unseen > 0 ? CLI_WARN
+                                                            : CLI_GOOD;
+        line(p, style, 0, whole);
 }
 
-void findings_print(const struct cli *cli, FILE *to, const json_t *list)
+void findings_print(const struct cli *cli, FILE *to, const json_t *list, size_t unseen)
 {
         int width = cli->width > WIDTH_MAX ? WIDTH_MAX : cli->width;
         struct printer p = {.cli = cli, .to = to, .width = width < WIDTH_MIN ? WIDTH_MIN : width};
@@ -166,5 +173,5 @@ void findings_print(const struct cli *cli, FILE *to, const json_t *list)
                 print_finding(&p, finding);
                 fputc('\n', to);
         }
-        print_summary(&p, list);
+        print_summary(&p, list, unseen);
 }

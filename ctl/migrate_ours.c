@@ -422,6 +422,8 @@ int migrate_ours(struct migrate_job *j, struct err *e)
         bool changed = status == 0 && strcmp(o.text, before != NULL ? before : "") != 0;
         if (changed)
                 status = migrate_check_ours(j, o.text, e);
+        if (changed && status < 0)
+                migrate_explain(j, e);
         if (!changed || status < 0) {
                 mem_free_secret(o.text);
                 return status;

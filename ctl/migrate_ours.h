@@ -19,5 +19,7 @@ bool migrate_is_public(const char *host);
 
 /* ERR_CONFIG as the daemon would say it; files that are to be written count as written. */
 int migrate_check_ours(const struct migrate_job *j, const char *text, struct err *e) ERR_MUST_CHECK;
+/* Such an error about a file that containerd names, told by the line that names it. */
+void migrate_explain(const struct migrate_job *j, struct err *e);
 
 #endif

@@ -168,3 +168,47 @@ void text_fill(FILE *to, const char *s, size_t indent, size_t columns)
                 fill_paragraph(to, buf_str(&paragraph), paragraph.size, indent, columns);
         }
 }
+
+/* "repo:tag@sha256:..." has no user. */
+static bool is_digest(const char *s)
+{
+        enum { DIGITS_MIN = 32 };
+        size_t name = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789+._-");
+        return name > 0 && s[name] == ':' && strspn(s + name + 1, "0123456789abcdef") >= DIGITS_MIN;
+}
+
+/* One that cannot be taken apart shows less rather than more. */
+static void put_word(struct buf *out, const char *s, size_t size)
+{
+        size_t end = size; /* behind the '@' */
+        while (end > 0 && (s[end - 1] != '@' || is_digest(s + end)))
+                end--;
+        const char *scheme = memmem(s, end, "://", 3);
+        size_t begin = scheme != NULL ? (size_t)(scheme - s) + 3 : 0;
+        size_t user = end > begin ? end - begin - 1 : 0;
+        bool colon = memchr(s + begin, ':', user) != NULL;
+        bool secret = colon || (scheme != NULL && memchr(s + begin, '/', user) == NULL);
+        if (user > 0 && secret && s[begin] != '/') {
+                buf_append(out, s, begin);
+                buf_puts(out, "***@");
+                s += end;
+                size -= end;
+        }
+        buf_append(out, s, size);
+}
+
+char *text_without_passwords(const char *s)
+{
+        static const char between[] = " \t\r\n\"'`<>";
+        cleanup_buf_secret struct buf out;
+        buf_init(&out, SIZE_MAX);
+        while (*s != '\0') {
+                size_t size = strcspn(s, between);
+                put_word(&out, s, size);
+                s += size;
+                size = strspn(s, between);
+                buf_append(&out, s, size);
+                s += size;
+        }
+        return mem_strdup(buf_str(&out));
+}

@@ -13,6 +13,10 @@
  * not UTF-8 are \n, \t, \xNN: nothing from the network steers a terminal. The caller frees. */
 char *text_escape(const char *s, size_t size);
 
+/* A copy in which "***" stands for the user and password of each URL, with and without its scheme.
+ * The caller frees. */
+char *text_without_passwords(const char *s);
+
 /* Columns that valid UTF-8 takes: 2 for wide characters of East Asia and pictures, 0 for combining
  * ones. */
 size_t text_width(const char *s, size_t size);

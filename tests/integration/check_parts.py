@@ -30,10 +30,10 @@ class Checker:
         self.options += ["--containerd", f"unix://{socket}"]
         self.services = {"containerd": lambda _: containerd.restart()}
 
-    def run(self, *arguments, stdin=subprocess.DEVNULL):
+    def run(self, *arguments, stdin=subprocess.DEVNULL, **more):
         """The finished process, output as text."""
         done = subprocess.run([str(word) for word in (ctl_binary(), "check", *self.options, *arguments)], stdin=stdin,
-                              env=environment(), capture_output=True, text=True, check=False, timeout=120)
+                              env=environment(), capture_output=True, text=True, check=False, timeout=120, **more)
         assert not REPORT.search(done.stderr), done.stderr[:6000]
         return done
 
@@ -41,7 +41,9 @@ class Checker:
         """What it finds, as JSON; its exit code must say the same."""
         done = self.run(*arguments, "-o", "json")
         assert done.returncode in (0, 1), (done.returncode, done.stderr)
-        found = json.loads(done.stdout)
+        document = json.loads(done.stdout)
+        assert set(document) == {"findings", "not_looked_at"}, document
+        found = document["findings"]
         bad = any(one["severity"] != "hint" for one in found)
         assert done.returncode == int(bad), (done.returncode, found)
         return found

@@ -182,14 +182,40 @@ class OurConfiguration(Base):
         self.assertFalse((site.output.parent / "credentials").exists())
         self.assert_nothing_left(site)
 
-    def test_a_file_that_the_daemon_would_refuse_is_not_written(self):
-        site = self.site("tls.toml", certs="certs.d")
-        (site.home / "ca.pem").unlink()
+    def assert_refused(self, site, place, reason):
+        """By containerd's file and line: ours is not there yet."""
         before = site.files()
         result = site.migrate("--write")
         self.assertEqual(result.code, 78, result)
-        self.assertIn(f"{site.output}:8: upstream.\"harbor.example.com\".ca: cannot read {site.home}/ca.pem", result.err)
+        self.assertIn(f"{NOTE}{place}: this file of a registry goes into {site.output} as well, and cri-resolved refuses it "
+                      f"there: {reason}. Mend that, or take the line out, then run this again; nothing is written\n", result.err)
         self.assertEqual(site.files(), before)
+
+    def line(self, path, words):
+        found = [number for number, line in enumerate(path.read_text().splitlines(), 1) if words in line]
+        return f"{path}:{found[0]}"
+
+    def test_a_file_that_the_daemon_would_refuse_is_not_written(self):
+        for name in ("ca.pem", "client.pem", "client.key"):
+            with self.subTest(name):
+                site = self.site("tls.toml", certs="certs.d")
+                (site.home / name).unlink()
+                self.assert_refused(site, self.line(site.main, f'/{name}"'),
+                                    f"cannot read {site.home}/{name}: No such file or directory")
+
+    def test_a_key_that_others_may_read(self):
+        site = self.site("tls.toml", certs="certs.d")
+        key = site.home / "client.key"
+        key.chmod(0o644)
+        self.assert_refused(site, self.line(site.main, "key_file"), f"{key} has the mode 0644, so that others than its owner "
+                            f"may read or write it; remedy: chmod 0600 {key}")
+        key.chmod(0o600)
+        self.assert_done(site.migrate("--write"))
+
+    def test_a_file_that_a_hosts_toml_names(self):
+        site = self.site("migrated.toml")
+        path = site.write("certs.d/quay.io/hosts.toml", '# gone.pem\n[host."http://10.0.0.1:5000"]\nca = "gone.pem"\n')
+        self.assert_refused(site, f"{path}:3", f"cannot read {path.parent}/gone.pem: No such file or directory")
 
 
 class Owners(Base):

@@ -41,7 +41,8 @@ static inline int scratch_teardown(void **state)
         return status;
 }
 
-/* Writes a file, with the folders above it; returns its path, which the caller frees. */
+/* Writes a file of mode 0600, with the folders above it; returns its path, which the caller frees.
+ */
 static inline char *scratch_write(const struct scratch *s, const char *name, const char *text)
 {
         char *path = mem_printf("%s/%s", s->path, name);
@@ -51,7 +52,7 @@ static inline char *scratch_write(const struct scratch *s, const char *name, con
                 *slash = '/';
         }
         FILE *f = fopen(path, "w");
-        if (f == NULL || fputs(text, f) < 0 || fclose(f) != 0) {
+        if (f == NULL || fchmod(fileno(f), 0600) < 0 || fputs(text, f) < 0 || fclose(f) != 0) {
                 perror(path);
                 abort();
         }

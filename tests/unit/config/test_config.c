@@ -370,6 +370,10 @@ static const struct {
                 "2: upstream.\"a.io\".client_key: @/cert.pem holds no PEM private key"},
         {"[upstream.\"a.io\"]\nca = \"/tmp\"\n",
                 "2: upstream.\"a.io\".ca: cannot read /tmp: Is a directory"},
+        {"[upstream.\"a.io\"]\nclient_key = \"@/open.pem\"\n",
+                "2: upstream.\"a.io\".client_key: @/open.pem has the mode 0640, so that others "
+                "than "
+                "its owner may read or write it; remedy: chmod 0600 @/open.pem"},
         {"[upstream.\"a.io\"]\nclient_cert = \"@/cert.pem\"\n",
                 "1: upstream.\"a.io\".client_key: missing; client_cert needs it"},
         {"\n[upstream.\"a.io\"]\nclient_key = \"@/key.pem\"\n",
@@ -399,6 +403,8 @@ static void errors_name_place_key_and_what_is_allowed(void **state)
         struct scratch *s = *state;
         free(scratch_write(s, "cert.pem", CERTIFICATE));
         free(scratch_write(s, "key.pem", "-----BEGIN PRIVATE KEY-----\n"));
+        cleanup_free char *others = scratch_write(s, "open.pem", "-----BEGIN PRIVATE KEY-----\n");
+        assert_int_equal(chmod(others, 0640), 0);
         for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
                 cleanup_free char *text = scratch_expand(s, bad[i].text);
                 cleanup_free char *path = scratch_write(s, "c.toml", text);

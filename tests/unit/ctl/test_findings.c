@@ -38,13 +38,13 @@ static void steps_of_one_file_from_its_end(void **state)
         json_decref(list);
 }
 
-static char *printed(const json_t *list, int width)
+static char *printed(const json_t *list, int width, size_t unseen)
 {
         struct cli cli = {.width = width};
         char *text = NULL;
         size_t size = 0;
         FILE *to = open_memstream(&text, &size);
-        findings_print(&cli, to, list);
+        findings_print(&cli, to, list, unseen);
         fclose(to);
         char *copy = mem_strdup(text);
         free(text);
@@ -61,7 +61,7 @@ static void for_people(void **state)
         finding_replace(finding, "/etc/y", 3, 2, "new\n");
         finding_replace(finding, "/etc/z", 4, 6, "");
         finding_run(finding, "echo", "it's", "plain", "", NULL);
-        cleanup_free char *text = printed(list, 80);
+        cleanup_free char *text = printed(list, 80, 0);
         assert_string_equal(text,
                 "== network ==\n"
                 "warning: clock-skew\n"
@@ -104,7 +104,7 @@ static void all_kinds_in_order(void **state)
         }
         assert_ptr_equal(last_of_containerd, first);
         assert_int_equal(findings_count(list, SEVERITY_HINT), 3);
-        cleanup_free char *text = printed(list, 200);
+        cleanup_free char *text = printed(list, 200, 0);
         for (const char *line = text; *line != '\0'; line += strcspn(line, "\n") + 1) {
                 size_t size = strcspn(line, "\n");
                 assert_true(size <= 80 && (size == 0 || line[size - 1] != ' '));

@@ -102,6 +102,32 @@ static void filling(void **state)
         free(out);
 }
 
+static void passwords_of_urls(void **state)
+{
+        (void)state;
+        static const struct {
+                const char *text, *shown;
+        } cases[] = {
+                {"", ""},
+                {"[host.\"https://bob:hunter2@cache:5000\"]\n",
+                        "[host.\"https://***@cache:5000\"]\n"},
+                {"a https://tok@h/x, http://u:p/w@h", "a https://***@h/x, http://***@h"},
+                {"https://u:p@h and u:p@h:5000.", "https://***@h and ***@h:5000."},
+                {"https://a:b@c,https://d:e@f", "https://***@f"},
+                {"ghcr.io/a/b:v1@sha256:0123456789abcdef0123456789abcdef is",
+                        "ghcr.io/a/b:v1@sha256:0123456789abcdef0123456789abcdef is"},
+                {"http://u:p@h/a@sha256:0123456789abcdef0123456789abcdef",
+                        "http://***@h/a@sha256:0123456789abcdef0123456789abcdef"},
+                {"unix:///run/user@1/x.sock /a@b me@example.com https://h/@x https://h:1/v2 @ a@",
+                        "unix:///run/user@1/x.sock /a@b me@example.com https://h/@x https://h:1/v2 "
+                        "@ a@"},
+        };
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                cleanup_free char *shown = text_without_passwords(cases[i].text);
+                assert_string_equal(shown, cases[i].shown);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -109,6 +135,7 @@ int main(void)
                 cmocka_unit_test(widths),
                 cmocka_unit_test(lines),
                 cmocka_unit_test(filling),
+                cmocka_unit_test(passwords_of_urls),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
