@@ -26,7 +26,7 @@ int load_table(struct load *l, const char *kind, const char *table, void *base,
         json_object_foreach ((json_t *)values, name, value) {
                 const struct key *k = key_find(kind, name);
                 int status = k == NULL ? key_unknown(kind, name, l->err)
-                                       : key_set(k, base, value, l->err);
+                                       : key_set(k, base, value, l->config->secrets_unread, l->err);
                 if (status < 0)
                         return load_at_key(l, toml_line(lines, name), table, name);
         }

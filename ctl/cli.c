@@ -29,7 +29,7 @@ int cli_config(struct cli *cli, const struct config **out, struct err *e)
         *out = NULL;
         if (cli->config == NULL) {
                 struct config *loaded = NULL;
-                if (config_load(cli->config_path, &loaded, e) < 0)
+                if (config_load_without_secrets(cli->config_path, &loaded, e) < 0)
                         return -1;
                 config_publish(loaded, NULL);
                 cli->config = config_get();

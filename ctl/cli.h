@@ -73,8 +73,8 @@ const char *cli_value(const struct cli *cli, const char *name);
 /* All values of an option that may be repeated; *count of them. Borrowed. */
 const char *const *cli_values(const struct cli *cli, const char *name, size_t *count);
 
-/* The configuration of --config, loaded once and published (config_get); -1 with the error.
- * Borrowed from cli. */
+/* The configuration of --config without its secrets, loaded once and published (config_get); -1
+ * with the error. Borrowed from cli. */
 int cli_config(struct cli *cli, const struct config **out, struct err *e) ERR_MUST_CHECK;
 
 /* "cri-resolvectl VERB: message" on standard error; returns the error's exit code. Quiet for

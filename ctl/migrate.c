@@ -69,7 +69,7 @@ static int port_of(const struct cli *cli, const struct migrate_job *j, int *port
         struct stat st;
         if (stat(j->output, &st) < 0)
                 return 0;
-        if (config_load(j->output, &c, e) < 0)
+        if (config_load_without_secrets(j->output, &c, e) < 0)
                 return -1;
         *port = (int)c->relay_port;
         config_put(c);
