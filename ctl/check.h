@@ -34,7 +34,7 @@ struct check {
         bool areas[AREA_COUNT]; /* what is wanted */
         struct config *config;  /* ours alone; the defaults where there is none, or it is refused */
         json_t *own_values, *own_lines;         /* of its file; NULL: none */
-        const char *state_path;                 /* of what earlier checks have seen; NULL: none */
+        const char *state_path;                 /* of what earlier checks have seen */
         struct strings references;              /* images to ask for, the preferred ones first */
         char *containerd_address, *cri_address; /* "unix:///..." */
         char *containerd_path;                  /* its configuration file */
