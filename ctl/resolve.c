@@ -167,7 +167,7 @@ static int worst_code(const struct work *w)
         int worst = CLI_OK;
         for (size_t i = 0; i < w->count; i++) {
                 const struct resolve_answer *a = &w->answers[i];
-                int code = a->err.code != ERR_NONE ? err_exit_code(a->err.code) : source_code(a);
+                int code = a->err.code != ERR_NONE ? cli_exit_code(&a->err) : source_code(a);
                 worst = code > worst ? code : worst;
         }
         return worst;

@@ -134,6 +134,23 @@ class Member(unittest.TestCase):
                 self.assertEqual(self.ctl.run("resolve", f"{host}/team/app:1").out, f"{host}/team/app@{self.digest}\n")
         self.assertIn(WORD, [value for entry in self.upstream.log() for name, value in entry["headers"] if name == "X-Word"])
 
+    def test_files_that_may_not_be_read(self):
+        """Each verb ends as the table of exit codes says, whatever it wanted them for."""
+        closed = self.folder.sub("closed") / "file"
+        closed.write_text("")
+        closed.chmod(0)
+        open_way(closed)
+        for words in (("pin", closed), ("migrate", "--containerd-config", closed), ("resolve", "--credentials", closed, "ghcr.io/a")):
+            with self.subTest(words):
+                done = self.run_as_member(*words)
+                self.assertEqual(done.code, 71, done)
+                self.assertIn(f"cannot read {closed}: Permission denied", done.err)
+        self.ctl.config, old = closed, self.ctl.config
+        self.addCleanup(setattr, self.ctl, "config", old)
+        for words in (("status",), ("resolve", "ghcr.io/a"), ("render", "hosts"), ("pull", "ghcr.io/a")):
+            with self.subTest(words):
+                self.ask(*words, code=71, err=f"cri-resolvectl {words[0]}: cannot read {closed}: Permission denied\n")
+
     def test_check_judges_the_whole_configuration(self):
         done = self.run_as_member("check", "configuration", "-o", "json")
         self.assertIn(f"cannot read {self.header}: Permission denied", done.out)
