@@ -251,10 +251,11 @@ static int load_file(struct load *l)
         return status;
 }
 
-int config_load(const char *path, struct config **out, struct err *e)
+static int load(const char *path, bool secrets_unread, struct config **out, struct err *e)
 {
         *out = NULL;
         struct config *c = snapshot_new();
+        c->secrets_unread = secrets_unread;
         c->upstream_default.host = mem_strdup("");
         for (size_t i = 0; i < key_count; i++)
                 if (keys[i].home == KEY_OF_CONFIG)
@@ -268,6 +269,16 @@ int config_load(const char *path, struct config **out, struct err *e)
                 c->containerd = mem_strdup(c->backend);
         *out = c;
         return 0;
+}
+
+int config_load(const char *path, struct config **out, struct err *e)
+{
+        return load(path, false, out, e);
+}
+
+int config_load_without_secrets(const char *path, struct config **out, struct err *e)
+{
+        return load(path, true, out, e);
 }
 
 void config_fini(struct config *c)

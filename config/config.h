@@ -23,7 +23,8 @@ enum enforcement { ENFORCE_OFF, ENFORCE_REFUSE };
 
 struct config_header {
         char *name;
-        char *value; /* may be a secret: wiped */
+        char *value; /* may be a secret: wiped; NULL: not read yet */
+        char *file;  /* that the value is in, while it is not read; else NULL */
 };
 
 /* How to reach a mirror: one [mirror."url"] table, or what the defaults give for a mirror that is
@@ -35,8 +36,9 @@ struct config_mirror {
         char *client_cert;
         char *client_key;
         bool skip_verify;
-        char *username; /* from the credentials file; NULL: none */
-        char *password; /* secret: wiped */
+        char *username;         /* from the credentials file; NULL: none, or not read yet */
+        char *password;         /* secret: wiped */
+        char *credentials_file; /* NULL: none */
         struct config_header *headers;
         size_t header_count;
 };
@@ -109,11 +111,17 @@ struct config {
         /* [mirror."..."] */
         struct config_mirror *mirrors;
         size_t mirror_count;
+        bool secrets_unread; /* config_load_without_secrets */
 };
 
 /* path NULL: defaults. A path that does not exist is an error. Errors name file, line, key, what is
  * allowed, and for an unknown key the nearest known one. */
 int config_load(const char *path, struct config **out, struct err *e) ERR_MUST_CHECK;
+/* The same without the files that hold secrets, which not everybody may read who may read the
+ * configuration: credentials, keys of clients, values of headers. They are neither opened nor
+ * judged; who is to show one calls upstream_read_secrets (trust.h). */
+int config_load_without_secrets(
+        const char *path, struct config **out, struct err *e) ERR_MUST_CHECK;
 
 /* Takes the reference. Each but the first compares with the first: keys whose change needs a
  * restart are named in *note (may be NULL; the caller frees; NULL if there are none). c NULL

@@ -18,7 +18,8 @@ COUNT_FOLLOWS(struct config, allow_groups, allow_group_count);
 COUNT_FOLLOWS(struct config_upstream, headers, header_count);
 COUNT_FOLLOWS(struct config_upstream, mirrors, mirror_count);
 COUNT_FOLLOWS(struct config_mirror, headers, header_count);
-COUNT_FOLLOWS(struct config_mirror, username, password); /* so does a password its user */
+COUNT_FOLLOWS(struct config_mirror, username, password); /* so does a password its user, ... */
+COUNT_FOLLOWS(struct config_mirror, password, credentials_file); /* ... and their file both */
 
 const struct key keys[] = {
 #define RELOAD  false

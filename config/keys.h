@@ -33,8 +33,8 @@ enum key_type {          /* field; value in TOML; form of `allowed` */
         KEY_DURATION_MS, /* int64_t; "300ms", "5s", "10m", "1h"; "low..high" */
         KEY_DURATION_S,  /* the same in whole seconds */
         KEY_HEADERS,     /* struct config_header *, then size_t; a table */
-        KEY_CREDENTIALS, /* char *, then char *: user and password, both secrets; absolute path of
-                            the file that has them */
+        KEY_CREDENTIALS, /* char *, then char *: user and password, both secrets, then char *: the
+                            file that has them; its absolute path */
 };
 
 enum key_home { KEY_OF_CONFIG, KEY_OF_UPSTREAM, KEY_OF_MIRROR };
@@ -64,9 +64,11 @@ int key_unknown_table(const char *name, struct err *e);
 /*
  * Sets the field in `base` (the struct that is its home) that belongs to k, freeing what it
  * held. ERR_CONFIG says what the value is and what is allowed, without file and line; never the
- * value of a header, a URL or a file of credentials.
+ * value of a header, a URL or a file of credentials. With secrets_unread the files that hold
+ * secrets are named in the field and not opened.
  */
-int key_set(const struct key *k, void *base, const json_t *value, struct err *e) ERR_MUST_CHECK;
+int key_set(const struct key *k, void *base, const json_t *value, bool secrets_unread,
+        struct err *e) ERR_MUST_CHECK;
 /* The default, where there is one; defaults are always good. */
 void key_set_initial(const struct key *k, void *base);
 /* Clears every key of that home in `base`. */

@@ -35,11 +35,22 @@ bool strings_equal(const struct strings *a, const struct strings *b)
         return true;
 }
 
-void headers_add(struct headers *list, const char *name, const char *value)
+static void add_header(struct headers *list, struct config_header header)
 {
         list->items = mem_resize(list->items, (list->count + 1) * sizeof(*list->items));
-        list->items[list->count++] =
-                (struct config_header){.name = mem_strdup(name), .value = mem_strdup(value)};
+        list->items[list->count++] = header;
+}
+
+void headers_add(struct headers *list, const char *name, const char *value)
+{
+        add_header(
+                list, (struct config_header){.name = mem_strdup(name), .value = mem_strdup(value)});
+}
+
+void headers_add_unread(struct headers *list, const char *name, const char *file)
+{
+        add_header(
+                list, (struct config_header){.name = mem_strdup(name), .file = mem_strdup(file)});
 }
 
 void headers_clear(struct headers *list)
@@ -47,9 +58,15 @@ void headers_clear(struct headers *list)
         for (size_t i = 0; i < list->count; i++) {
                 free(list->items[i].name);
                 mem_free_secret(list->items[i].value);
+                free(list->items[i].file);
         }
         free(list->items);
         *list = (struct headers){0};
+}
+
+static bool same(const char *a, const char *b)
+{
+        return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
 bool headers_equal(const struct headers *a, const struct headers *b)
@@ -58,7 +75,8 @@ bool headers_equal(const struct headers *a, const struct headers *b)
                 return false;
         for (size_t i = 0; i < a->count; i++)
                 if (strcmp(a->items[i].name, b->items[i].name) != 0 ||
-                        strcmp(a->items[i].value, b->items[i].value) != 0)
+                        !same(a->items[i].value, b->items[i].value) ||
+                        !same(a->items[i].file, b->items[i].file))
                         return false;
         return true;
 }

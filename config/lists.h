@@ -29,6 +29,7 @@ bool strings_equal(const struct strings *a, const struct strings *b);
 
 /* Values are secrets: clear wipes them. */
 void headers_add(struct headers *list, const char *name, const char *value);
+void headers_add_unread(struct headers *list, const char *name, const char *file);
 void headers_clear(struct headers *list);
 bool headers_equal(const struct headers *a, const struct headers *b);
 

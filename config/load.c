@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/load.h"
 
+#include <errno.h>
+
 #include "config/keys.h"
 #include "config/toml.h"
 
@@ -8,6 +10,8 @@ enum { SHOWN_MAX = 80 };
 
 int load_at_key(struct load *l, int line, const char *table, const char *key)
 {
+        if (l->err->sys == ENOENT) /* the value is wrong; the configuration itself is there */
+                l->err->sys = 0;
         return err_wrap(l->err, "%s:%d: %s%s%.*s", l->name, line, table,
                 table[0] != '\0' ? "." : "", SHOWN_MAX, key);
 }
@@ -26,7 +30,7 @@ int load_table(struct load *l, const char *kind, const char *table, void *base,
         json_object_foreach ((json_t *)values, name, value) {
                 const struct key *k = key_find(kind, name);
                 int status = k == NULL ? key_unknown(kind, name, l->err)
-                                       : key_set(k, base, value, l->err);
+                                       : key_set(k, base, value, l->config->secrets_unread, l->err);
                 if (status < 0)
                         return load_at_key(l, toml_line(lines, name), table, name);
         }

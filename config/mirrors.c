@@ -75,10 +75,10 @@ static bool is_default(const struct config *c, const char *url)
  * default mirror would open whatever our credentials open. */
 static int check_default(struct load *l, int line, const char *table, const struct config_mirror *m)
 {
-        const char *secret = m->username != NULL      ? "credentials"
-                             : m->client_cert != NULL ? "client_cert"
-                             : m->header_count > 0    ? "headers"
-                                                      : NULL;
+        const char *secret = m->credentials_file != NULL ? "credentials"
+                             : m->client_cert != NULL    ? "client_cert"
+                             : m->header_count > 0       ? "headers"
+                                                         : NULL;
         if (secret == NULL || !is_default(l->config, m->url))
                 return 0;
         return load_reject(l, line, table, secret,

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/trust.h"
 
+#include <errno.h>
 #include <string.h>
 
+#include "config/credentials_file.h"
+#include "config/files.h"
+#include "config/header_file.h"
 #include "config/hosts.h"
 #include "config/legacy.h"
 #include "config/lists.h"
 #include "config/url.h"
+
+enum { KEY_MAX_BYTES = 8 * 1024 * 1024 };
 
 /* containerd 2's default config_path. */
 static const char default_certs_dirs[] = "/etc/containerd/certs.d:/etc/docker/certs.d";
@@ -44,6 +50,7 @@ void upstream_free(struct upstream *u)
         mem_free_secret(u->password);
         mem_free_secret(u->auth);
         mem_free_secret(u->identity_token);
+        free(u->credentials_file);
         free(u);
 }
 
@@ -98,7 +105,10 @@ static void set_files(
 static void add_headers(struct upstream *u, const struct config_header *headers, size_t count)
 {
         for (size_t i = 0; i < count; i++)
-                headers_add(headers_of(u), headers[i].name, headers[i].value);
+                if (headers[i].file != NULL)
+                        headers_add_unread(headers_of(u), headers[i].name, headers[i].file);
+                else
+                        headers_add(headers_of(u), headers[i].name, headers[i].value);
 }
 
 static void from_entry(struct upstream *u, const struct config_upstream *entry)
@@ -182,6 +192,7 @@ int upstream_new(const struct config *c, const char *host, struct upstream **out
         if (!entry->has_trust)
                 entry = &c->upstream_default;
         if (entry->has_trust) {
+                u->secrets_unread = c->secrets_unread;
                 from_entry(u, entry);
                 add_legacy(u, false, false);
         } else if (as_containerd(u, c, e) < 0) {
@@ -216,5 +227,51 @@ struct upstream *upstream_new_mirror(const struct config *c, const char *url)
         add_headers(u, m->headers, m->header_count);
         u->username = mem_strdup_or_null(m->username);
         u->password = mem_strdup_or_null(m->password);
+        u->credentials_file = mem_strdup_or_null(m->credentials_file);
+        u->secrets_unread = c->secrets_unread;
         return u;
+}
+
+/* libcurl reads the key itself, and says less when it cannot. */
+static int check_client_key(const struct upstream *u, struct err *e)
+{
+        cleanup_secret char *unused = NULL;
+        return u->client_key == NULL ? 0
+                                     : file_read(u->client_key, KEY_MAX_BYTES, &unused, NULL, e);
+}
+
+static int read_headers(struct upstream *u, struct err *e)
+{
+        for (size_t i = 0; i < u->header_count; i++) {
+                struct config_header *h = &u->headers[i];
+                if (h->file == NULL)
+                        continue;
+                if (header_file_read(h->name, h->file, &h->value, e) < 0)
+                        return -1;
+                free(take(&h->file));
+        }
+        return 0;
+}
+
+static int read_secrets(struct upstream *u, struct err *e)
+{
+        if (u->credentials_file != NULL &&
+                credentials_file_read(u->credentials_file, &u->username, &u->password, e) < 0)
+                return -1;
+        return check_client_key(u, e) < 0 ? -1 : read_headers(u, e);
+}
+
+int upstream_read_secrets(struct upstream *u, struct err *e)
+{
+        if (!u->secrets_unread)
+                return 0;
+        if (read_secrets(u, e) == 0) {
+                u->secrets_unread = false;
+                return 0;
+        }
+        if (e->sys != EACCES && e->sys != EPERM)
+                return -1;
+        cleanup_free char *what = mem_strdup(e->msg);
+        return err_failed(err_set_at(e, ERR_SYSTEM, 0, __func__,
+                "%s: it is needed to ask %s; run this as a user who may read it", what, u->host));
 }

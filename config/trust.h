@@ -38,6 +38,9 @@ struct upstream {
          * They count only for a request that brings none, as in containerd, and have AuthConfig's
          * meaning and order: username, identity_token, auth (base64). Secrets. */
         char *username, *password, *identity_token, *auth;
+        /* Of config_load_without_secrets, until upstream_read_secrets. */
+        char *credentials_file; /* NULL: none */
+        bool secrets_unread;
 };
 
 /* ERR_CONFIG if a file of certs.d is there but cannot be read: containerd fails the pull then. */
@@ -50,6 +53,9 @@ int upstream_new_as_containerd(const struct config *c, const char *host, struct 
  * fails; `url` is in the form in which an upstream lists it; where none of c does any more it is
  * reached by its URL alone. The caller frees. */
 struct upstream *upstream_new_mirror(const struct config *c, const char *url);
+/* Before requests to it, where the configuration came without secrets; else it has nothing to do.
+ * ERR_SYSTEM where we may not read one, ERR_CONFIG as config_load. */
+int upstream_read_secrets(struct upstream *u, struct err *e) ERR_MUST_CHECK;
 void upstream_free(struct upstream *u); /* accepts NULL */
 DEFINE_CLEANUP(struct upstream, upstream_free)
 #define cleanup_upstream cleanup(upstream_free_at)

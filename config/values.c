@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "config/credentials_file.h"
 #include "config/files.h"
+#include "config/header_file.h"
 #include "config/keys.h"
 #include "config/lists.h"
 #include "config/url.h"
@@ -18,7 +19,6 @@ enum {
         SHOWN_MAX = 80, /* of a value in a message */
         MODE_DIGITS = 4,
         SOCKET_PATH_MAX = sizeof(((struct sockaddr_un *)0)->sun_path) - 1,
-        HEADER_FILE_MAX = 16384,
         MIRRORS_MAX = 16, /* of one upstream */
         PEM_FILE_MAX = 8 * 1024 * 1024,
 };
@@ -163,16 +163,17 @@ static int set_mode(uint32_t *field, const json_t *value, struct err *e)
         return 0;
 }
 
-static int set_file(const struct key *k, char **field, const json_t *value, struct err *e)
+static int set_file(
+        const struct key *k, char **field, const json_t *value, bool unread, struct err *e)
 {
         const char *s = text_of(value);
         if (s == NULL || (s[0] != '\0' && s[0] != '/'))
                 return reject(value, "the absolute path of a PEM file", e);
         cleanup_secret char *text = NULL;
         bool secret = strstr(k->allowed, "KEY") != NULL;
-        int status = s[0] == '\0' ? 0
-                     : secret     ? file_read_private(s, PEM_FILE_MAX, &text, NULL, e)
-                                  : file_read(s, PEM_FILE_MAX, &text, NULL, e);
+        int status = s[0] == '\0' || unread ? 0
+                     : secret               ? file_read_private(s, PEM_FILE_MAX, &text, NULL, e)
+                                            : file_read(s, PEM_FILE_MAX, &text, NULL, e);
         if (status < 0)
                 return -1;
         if (text != NULL && strstr(text, k->allowed) == NULL)
@@ -272,34 +273,29 @@ static int set_strings(
         return 0;
 }
 
-static int header_from_file(const char *path, char **out, struct err *e)
-{
-        if (file_read(path, HEADER_FILE_MAX, out, NULL, e) < 0)
-                return -1;
-        size_t size = strlen(*out);
-        while (size > 0 && strchr("\r\n", (*out)[size - 1]) != NULL)
-                (*out)[--size] = '\0';
-        return 0;
-}
-
-static int header_value(const char *name, const json_t *value, char **out, struct err *e)
+/* Adds it with its value, or with the file that the value is in. */
+static int add_header(struct headers *list, const char *name, const json_t *value,
+        bool secrets_unread, struct err *e)
 {
         const char *s = text_of(value);
         const char *path = text_of(json_object_get(value, "file"));
+        cleanup_secret char *text = NULL;
         if (s == NULL && (path == NULL || json_object_size(value) != 1))
                 return err_set(e, ERR_CONFIG, "header \"%.*s\": allowed: %s", SHOWN_MAX, name,
                         allowed_header);
-        if (s != NULL)
-                *out = mem_strdup(s);
-        else if (header_from_file(path, out, e) < 0)
-                return err_wrap(e, "header \"%.*s\"", SHOWN_MAX, name);
-        if (header_value_valid(*out))
+        if (s == NULL && secrets_unread) {
+                headers_add_unread(list, name, path);
                 return 0;
-        return err_set(e, ERR_CONFIG, "header \"%.*s\": the value has control characters",
-                SHOWN_MAX, name);
+        }
+        int status =
+                s != NULL ? header_value_check(name, s, e) : header_file_read(name, path, &text, e);
+        if (status == 0)
+                headers_add(list, name, s != NULL ? s : text);
+        return status;
 }
 
-static int set_headers(struct headers *list, const json_t *value, struct err *e)
+static int set_headers(
+        struct headers *list, const json_t *value, bool secrets_unread, struct err *e)
 {
         if (!json_is_object(value))
                 return reject_type(value, allowed_header, e);
@@ -310,10 +306,8 @@ static int set_headers(struct headers *list, const json_t *value, struct err *e)
                 if (!header_name_valid(name)) /* behind a colon it may be the whole header */
                         return err_set(e, ERR_CONFIG, "\"%.*s\" is no header name",
                                 (int)strcspn(name, ":"), name);
-                cleanup_secret char *text = NULL;
-                if (header_value(name, item, &text, e) < 0)
+                if (add_header(&next, name, item, secrets_unread, e) < 0)
                         return -1;
-                headers_add(&next, name, text);
         }
         headers_clear(list);
         *list = next;
@@ -368,20 +362,21 @@ static int set_address(char **field, const json_t *value, struct err *e)
         return 0;
 }
 
-/* Two fields: the user and the password. */
-static int set_credentials(char **field, const json_t *value, struct err *e)
+/* Three fields: the user, the password, and the file that both are in. */
+static int set_credentials(char **field, const json_t *value, bool secrets_unread, struct err *e)
 {
         const char *s = text_of(value);
         if (s == NULL || (s[0] != '\0' && s[0] != '/'))
                 return reject(value, "the absolute path of a file with one line user:password", e);
         cleanup_secret char *user = NULL;
         cleanup_secret char *password = NULL;
-        if (s[0] != '\0' && credentials_file_read(s, &user, &password, e) < 0)
+        if (s[0] != '\0' && !secrets_unread && credentials_file_read(s, &user, &password, e) < 0)
                 return -1;
         mem_free_secret(field[0]);
         mem_free_secret(field[1]);
         field[0] = take(&user);
         field[1] = take(&password);
+        put_string(&field[2], s);
         return 0;
 }
 
@@ -413,7 +408,14 @@ static int set_word(const struct key *k, void *field, const json_t *value, struc
         return 0;
 }
 
-int key_set(const struct key *k, void *base, const json_t *value, struct err *e)
+/* A client's key is the only secret among the files in PEM. */
+static bool is_secret(const struct key *k)
+{
+        return k->type == KEY_FILE && strstr(k->allowed, "PRIVATE KEY") != NULL;
+}
+
+int key_set(
+        const struct key *k, void *base, const json_t *value, bool secrets_unread, struct err *e)
 {
         void *field = (char *)base + k->offset;
         switch (k->type) {
@@ -427,7 +429,7 @@ int key_set(const struct key *k, void *base, const json_t *value, struct err *e)
         case KEY_MODE:
                 return set_mode(field, value, e);
         case KEY_FILE:
-                return set_file(k, field, value, e);
+                return set_file(k, field, value, secrets_unread && is_secret(k), e);
         case KEY_DIRECTORY:
                 return set_directory(field, value, e);
         case KEY_DIRECTORIES:
@@ -450,9 +452,9 @@ int key_set(const struct key *k, void *base, const json_t *value, struct err *e)
         case KEY_DURATION_S:
                 return set_duration(k, field, value, e);
         case KEY_HEADERS:
-                return set_headers(field, value, e);
+                return set_headers(field, value, secrets_unread, e);
         case KEY_CREDENTIALS:
-                return set_credentials(field, value, e);
+                return set_credentials(field, value, secrets_unread, e);
         }
         return err_set(e, ERR_INTERNAL, "%s has no type", k->path);
 }
@@ -467,7 +469,7 @@ void key_set_initial(const struct key *k, void *base)
         json_t *value = k->type == KEY_BOOL   ? json_boolean(strcmp(k->initial, "true") == 0)
                         : k->type == KEY_PORT ? json_integer(strtoll(k->initial, NULL, 10))
                                               : json_string(k->initial);
-        if (key_set(k, base, value, &e) < 0)
+        if (key_set(k, base, value, false, &e) < 0)
                 abort(); /* the table itself is wrong; the unit test of the defaults says so */
         json_decref(value);
 }
@@ -487,6 +489,7 @@ void key_clear(const struct key *k, void *base)
         case KEY_CREDENTIALS:
                 mem_free_secret(take((char **)field));
                 mem_free_secret(take((char **)field + 1));
+                put_string((char **)field + 2, "");
                 break;
         case KEY_SOCKET:
         case KEY_FILE:
@@ -533,7 +536,8 @@ bool key_equal(const struct key *k, const void *a, const void *b)
                 return equal_string(*(char *const *)left, *(char *const *)right);
         case KEY_CREDENTIALS:
                 return equal_string(*(char *const *)left, *(char *const *)right) &&
-                       equal_string(((char *const *)left)[1], ((char *const *)right)[1]);
+                       equal_string(((char *const *)left)[1], ((char *const *)right)[1]) &&
+                       equal_string(((char *const *)left)[2], ((char *const *)right)[2]);
         case KEY_GROUP:
         case KEY_PORT:
         case KEY_DURATION_MS:

@@ -39,7 +39,7 @@ struct check {
         json_t *own_values, *own_lines;         /* the same; NULL: none, or no TOML */
         bool own_unread;                        /* there is one, and we may not read all of it */
         bool listen_unknown;                    /* so that nobody knows where we listen */
-        const char *state_path;                 /* of what earlier checks have seen; NULL: none */
+        const char *state_path;                 /* of what earlier checks have seen */
         struct strings references;              /* images to ask for, the preferred ones first */
         char *containerd_address, *cri_address; /* "unix:///..." */
         char *containerd_path;                  /* its configuration file */

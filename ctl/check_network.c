@@ -2,7 +2,6 @@
 /* Who answers at the addresses of mirrors and upstreams. */
 #include <inttypes.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "config/files.h"
 #include "ctl/check.h"
@@ -15,6 +14,7 @@ struct network {
         struct check *check;
         struct http_pool *pool;
         json_t *state;         /* url -> identity */
+        json_t *kept;          /* the same as it is in the file */
         struct strings skewed; /* hosts whose clock has been reported */
 };
 
@@ -122,18 +122,21 @@ static json_t *load_state(const char *path)
         return json_object();
 }
 
-/* Only where it may be written: no root is needed to check. */
+/* No root is needed to check, but to keep what is new at the usual place; who cannot is told, as
+ * the next check will miss it. */
 static void save_state(const struct network *n)
 {
         const char *path = n->check->state_path;
-        cleanup_free char *folder =
-                path != NULL ? mem_strndup(path, (size_t)(strrchr(path, '/') - path)) : NULL;
-        if (folder == NULL || access(folder[0] != '\0' ? folder : "/", W_OK) != 0)
+        if (json_equal(n->state, n->kept))
                 return;
         char *text = json_dumps(n->state, JSON_INDENT(2) | JSON_SORT_KEYS);
         struct err e;
-        if (text != NULL && cli_write_file(path, text, strlen(text), false, &e) < 0)
-                cli_note(n->check->cli, "what was seen is not kept: %s", e.msg);
+        if (text != NULL && (cli_make_folders(path, &e) < 0 ||
+                                    cli_write_file(path, text, strlen(text), false, &e) < 0))
+                cli_note(n->check->cli,
+                        "what was seen of mirrors is not kept, and no later check can say that one "
+                        "has changed: %s; run this as root, or name a file with --state",
+                        e.msg);
         free(text);
 }
 
@@ -141,6 +144,7 @@ void check_network(struct check *c)
 {
         struct network n = {
                 .check = c, .pool = http_pool_new(), .state = load_state(c->state_path)};
+        n.kept = json_deep_copy(n.state);
         for (size_t i = 0; i < c->use_count && !cancel_fired(c->cli->cancel); i++)
                 probe_mirror(&n, i);
         probe_upstreams(&n);
@@ -149,5 +153,6 @@ void check_network(struct check *c)
                 save_state(&n);
         strings_clear(&n.skewed);
         json_decref(n.state);
+        json_decref(n.kept);
         http_pool_free(n.pool);
 }

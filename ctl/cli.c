@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ctl/cli.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -29,7 +30,7 @@ int cli_config(struct cli *cli, const struct config **out, struct err *e)
         *out = NULL;
         if (cli->config == NULL) {
                 struct config *loaded = NULL;
-                if (config_load(cli->config_path, &loaded, e) < 0)
+                if (config_load_without_secrets(cli->config_path, &loaded, e) < 0)
                         return -1;
                 config_publish(loaded, NULL);
                 cli->config = config_get();
@@ -60,11 +61,18 @@ static void say_args(const struct cli *cli, enum cli_style style, const char *fm
         say(cli, style, message);
 }
 
+int cli_exit_code(const struct err *e)
+{
+        if (e->code != ERR_CONFIG || e->sys == 0)
+                return err_exit_code(e->code);
+        return err_exit_code(e->sys == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM);
+}
+
 int cli_fail(const struct cli *cli, const struct err *e)
 {
         if (e->code != ERR_CANCELLED || !cancel_fired(cli->cancel))
                 say(cli, CLI_BAD, e->msg);
-        return err_exit_code(e->code);
+        return cli_exit_code(e);
 }
 
 int cli_usage(const struct cli *cli, const char *fmt, ...)

@@ -7,7 +7,7 @@
  * with -o json, as one JSON document; everything else (errors, progress) goes to standard error.
  * Verbs do not exit, they return an exit code: CLI_OK for done, with nothing to report; CLI_FOUND
  * for done, with something to report (drift, findings, changes with --check); CLI_USAGE for wrong
- * arguments; else the err_exit_code of the error that was printed with cli_fail. main makes of it
+ * arguments; else the cli_exit_code of the error that was printed with cli_fail. main makes of it
  * 130 or 143 after SIGINT or SIGTERM, and 141 where nobody reads standard output any more.
  *
  * One thread, but for cli->cancel, which SIGINT and SIGTERM fire. Both are blocked in all threads:
@@ -73,10 +73,13 @@ const char *cli_value(const struct cli *cli, const char *name);
 /* All values of an option that may be repeated; *count of them. Borrowed. */
 const char *const *cli_values(const struct cli *cli, const char *name, size_t *count);
 
-/* The configuration of --config, loaded once and published (config_get); -1 with the error.
- * Borrowed from cli. */
+/* The configuration of --config without its secrets, loaded once and published (config_get); -1
+ * with the error. Borrowed from cli. */
 int cli_config(struct cli *cli, const struct config **out, struct err *e) ERR_MUST_CHECK;
 
+/* The error's exit code. A file that is not there or cannot be read is no wrong configuration,
+ * whichever verb wants it. */
+int cli_exit_code(const struct err *e);
 /* "cri-resolvectl VERB: message" on standard error; returns the error's exit code. Quiet for
  * ERR_CANCELLED after a signal: who sent it knows. Control characters are escaped. */
 int cli_fail(const struct cli *cli, const struct err *e);
@@ -112,6 +115,8 @@ void cli_print_styled(const struct cli *cli, FILE *to, enum cli_style style, con
  * stays as <path>.<UTC time>.bak. ERR_SYSTEM. */
 int cli_write_file(
         const char *path, const void *data, size_t size, bool backup, struct err *e) ERR_MUST_CHECK;
+/* Makes the folders above a file that are not there yet. ERR_SYSTEM. */
+int cli_make_folders(const char *path, struct err *e) ERR_MUST_CHECK;
 /* A unified diff of two texts, coloured where wanted; nothing when they are equal. On a terminal
  * control characters are escaped. */
 void cli_print_diff(

@@ -3,11 +3,21 @@
 #include <string.h>
 
 #include "ctl/cli.h"
+#include "ctl/drift.h"
+#include "ctl/findings.h"
 #include "ctl/options.h"
 #include "ctl/verbs.h"
 
-/* What may stand in the place of "a|b", "FILE..." or "[VERB]". */
-enum values { VALUES_ANY, VALUES_FILES, VALUES_WORDS, VALUES_VERBS };
+/* What may stand in the place of "FILE...", "a|b", "[VERB]", "[AREA...]" or "STATE,...". From
+ * VALUES_WORDS on they are words that can be listed. */
+enum values {
+        VALUES_ANY,
+        VALUES_FILES,
+        VALUES_WORDS,
+        VALUES_VERBS,
+        VALUES_AREAS,
+        VALUES_STATES,
+};
 
 static enum values values_of(const char *name)
 {
@@ -17,21 +27,48 @@ static enum values values_of(const char *name)
                 return VALUES_WORDS;
         if (strstr(name, "VERB") != NULL)
                 return VALUES_VERBS;
+        if (strstr(name, "AREA") != NULL)
+                return VALUES_AREAS;
+        if (strstr(name, "STATE") != NULL)
+                return VALUES_STATES;
         return strstr(name, "FILE") != NULL || strstr(name, "DIR") != NULL ? VALUES_FILES
                                                                            : VALUES_ANY;
 }
 
-/* Words of "a|b|c", or the verbs. */
+static bool has_words(const char *name)
+{
+        return values_of(name) >= VALUES_WORDS;
+}
+
+/* The i-th of them, NULL after the last. */
+static const char *word_at(enum values values, size_t i)
+{
+        if (values == VALUES_VERBS)
+                return cli_verbs[i] != NULL ? cli_verbs[i]->name : NULL;
+        if (values == VALUES_AREAS)
+                return i < AREA_COUNT ? finding_areas[i] : NULL;
+        return i < DRIFT_STATES ? drift_state_name((enum drift_state)i) : NULL;
+}
+
+/* With a blank between them. */
 static void print_words(const char *name)
 {
-        if (values_of(name) == VALUES_VERBS) {
-                for (size_t i = 0; cli_verbs[i] != NULL; i++)
-                        printf("%s%s", i > 0 ? " " : "", cli_verbs[i]->name);
+        enum values values = values_of(name);
+        const char *word = NULL;
+        if (values != VALUES_WORDS) {
+                for (size_t i = 0; (word = word_at(values, i)) != NULL; i++)
+                        printf("%s%s", i > 0 ? " " : "", word);
                 return;
         }
         for (const char *c = name; *c != '\0'; c++)
                 if (strchr("[]", *c) == NULL)
                         putchar(*c == '|' ? ' ' : *c);
+}
+
+/* What an option's value is chosen from. */
+static const char *choices_of(const struct cli_option *o)
+{
+        return o->choices != NULL ? o->choices : o->value;
 }
 
 /* s inside single quotes; `special` get a backslash besides. */
@@ -65,20 +102,19 @@ static void bash_option_values(const char *verb, const struct cli_option *option
                 if (o->letter != 0)
                         printf(" | %s:-%c", verb, o->letter);
                 fputs(") words='", stdout);
-                if (o->choices != NULL)
-                        print_words(o->choices);
+                if (has_words(choices_of(o)))
+                        print_words(choices_of(o));
                 puts("' ;;");
         }
 }
 
 static void bash_verb(const struct verb *v)
 {
-        enum values values = values_of(v->arguments);
         printf("    %s)\n      options='", v->name);
         bash_option_names(v->options);
         bash_option_names(options_common);
         fputs("'\n      words='", stdout);
-        if (values == VALUES_WORDS || values == VALUES_VERBS)
+        if (has_words(v->arguments))
                 print_words(v->arguments);
         puts("' ;;");
 }
@@ -121,14 +157,13 @@ static void print_bash(void)
 
 /* ---- zsh ---- */
 
-static void zsh_values(const char *name, const char *choices)
+static void zsh_values(const char *name)
 {
-        enum values values = values_of(choices != NULL ? choices : name);
-        if (values == VALUES_FILES) {
+        if (values_of(name) == VALUES_FILES) {
                 fputs("_files", stdout);
-        } else if (values == VALUES_WORDS || values == VALUES_VERBS) {
+        } else if (has_words(name)) {
                 putchar('(');
-                print_words(choices != NULL ? choices : name);
+                print_words(name);
                 putchar(')');
         }
 }
@@ -145,7 +180,7 @@ static void zsh_options(const struct cli_option *options)
                 putchar(']');
                 if (o->value != NULL) {
                         printf(":%s:", o->value);
-                        zsh_values(o->value, o->choices);
+                        zsh_values(choices_of(o));
                 }
                 puts("' \\");
         }
@@ -159,7 +194,7 @@ static void zsh_verb(const struct verb *v)
         fputs("    '*:", stdout);
         print_quoted(v->arguments, "[]:");
         putchar(':');
-        zsh_values(v->arguments, NULL);
+        zsh_values(v->arguments);
         puts("' ;;");
 }
 
@@ -201,12 +236,11 @@ static void fish_doc(const char *doc)
 
 static void fish_values(const char *name, bool of_option)
 {
-        enum values values = values_of(name);
-        if (values == VALUES_FILES)
+        if (values_of(name) == VALUES_FILES)
                 fputs(" -r -F", stdout);
         else if (of_option)
                 fputs(" -x", stdout);
-        if (values != VALUES_WORDS && values != VALUES_VERBS)
+        if (!has_words(name))
                 return;
         fputs(" -a '", stdout);
         print_words(name);
@@ -220,7 +254,7 @@ static void fish_options(const char *condition, const struct cli_option *options
                 if (o->letter != 0)
                         printf(" -s %c", o->letter);
                 if (o->value != NULL)
-                        fish_values(o->choices != NULL ? o->choices : o->value, true);
+                        fish_values(choices_of(o), true);
                 fish_doc(o->doc);
                 putchar('\n');
         }

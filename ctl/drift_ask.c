@@ -62,7 +62,8 @@ static int ask_mirror(
                 .token_reuse_ms = a->config->token_reuse_ms,
                 .cancel = a->cancel,
         };
-        if (registry_resolve(resolver_registry(a->resolver), &query, &answer, e) < 0)
+        if (upstream_read_secrets(mirror, e) < 0 ||
+                registry_resolve(resolver_registry(a->resolver), &query, &answer, e) < 0)
                 return -1;
         memcpy(digest, answer.digest, DIGEST_MAX);
         return 0;

@@ -165,7 +165,7 @@ static int code_of_tag(const struct drift_only *only, const struct drift_tag *t,
 {
         if (drift_shows_tag(only, t) && (is_found(t->state) || has_stale_mirror(t)))
                 *found = true;
-        return t->wanted && t->state == DRIFT_UNKNOWN ? err_exit_code(t->err.code) : CLI_OK;
+        return t->wanted && t->state == DRIFT_UNKNOWN ? cli_exit_code(&t->err) : CLI_OK;
 }
 
 static int code_of_container(
@@ -176,7 +176,7 @@ static int code_of_container(
         if (c->state != DRIFT_UNKNOWN)
                 return CLI_OK;
         bool failed = c->tag != NULL && c->tag->err.code != ERR_NONE;
-        return err_exit_code(failed ? c->tag->err.code : ERR_NOT_FOUND);
+        return failed ? cli_exit_code(&c->tag->err) : err_exit_code(ERR_NOT_FOUND);
 }
 
 int drift_exit_code(const struct drift *d, const struct drift_only *only)

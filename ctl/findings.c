@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "ctl/text.h"
@@ -48,9 +49,20 @@ json_t *finding_text(const char *s)
         return text(shown);
 }
 
+/* Where the packages put it; else where the sources have it. The caller frees. */
+static char *page_of(enum finding_kind kind)
+{
+        char *installed =
+                mem_printf("/usr/share/doc/cri-resolved/findings/%s.md", table[kind].identifier);
+        if (access(installed, R_OK) == 0)
+                return installed;
+        free(installed);
+        return mem_printf("docs/findings/%s.md", table[kind].identifier);
+}
+
 json_t *finding_add(json_t *list, enum finding_kind kind)
 {
-        cleanup_free char *page = mem_printf("docs/findings/%s.md", table[kind].identifier);
+        cleanup_free char *page = page_of(kind);
         json_t *remedy = json_object();
         json_object_set_new(remedy, "text", text(table[kind].remedy));
         json_object_set_new(remedy, "steps", json_array());

@@ -17,7 +17,7 @@
 #define CERTS_DIRECTORY   "/etc/containerd/certs.d"
 #define OUTPUT_CONFIG     "/etc/cri-resolved/config.toml"
 
-enum { PORT_MAX = 65535, DEFAULT_PORT = 7780, PRIVATE_UMASK = 0077, FOLDER_MODE = 0755 };
+enum { PORT_MAX = 65535, DEFAULT_PORT = 7780, PRIVATE_UMASK = 0077 };
 enum { NAMES_MAX_BYTES = 64 * 1024 };
 
 static const struct cli_option options[] = {
@@ -69,7 +69,7 @@ static int port_of(const struct cli *cli, const struct migrate_job *j, int *port
         struct stat st;
         if (stat(j->output, &st) < 0)
                 return 0;
-        if (config_load(j->output, &c, e) < 0)
+        if (config_load_without_secrets(j->output, &c, e) < 0)
                 return -1;
         *port = (int)c->relay_port;
         config_put(c);
@@ -260,21 +260,9 @@ static void show(
 
 /* ---- writing ---- */
 
-static int make_folders(const char *path, struct err *e)
-{
-        cleanup_free char *copy = mem_strdup(path);
-        for (char *slash = strchr(copy + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-                *slash = '\0';
-                if (mkdir(copy, FOLDER_MODE) < 0 && errno != EEXIST)
-                        return err_set_sys(e, errno, "cannot make the folder %s", copy);
-                *slash = '/';
-        }
-        return 0;
-}
-
 static int write_file(const struct migrate_file *f, struct err *e)
 {
-        if (make_folders(f->path, e) < 0)
+        if (cli_make_folders(f->path, e) < 0)
                 return -1;
         mode_t before = umask(f->is_private ? PRIVATE_UMASK : S_IWGRP | S_IWOTH);
         int status = cli_write_file(f->path, f->after, strlen(f->after), true, e);

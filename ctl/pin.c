@@ -24,9 +24,12 @@ static int find(const struct pin *p, struct pin_file *f, struct err *e)
         if (pin_read(f->path, p->cli->cancel, &f->text, &f->size, e) < 0)
                 return -1;
         pin_found_init(&f->found, f->text, f->size, &options);
-        if (as != NULL ? strcmp(as, "hcl") == 0 : pin_is_hcl(f->path))
-                return pin_find_hcl(&f->found, f->path, e);
-        return pin_find_yaml(&f->found, f->path, e);
+        bool hcl = as != NULL ? strcmp(as, "hcl") == 0 : pin_is_hcl(f->path);
+        int status =
+                hcl ? pin_find_hcl(&f->found, f->path, e) : pin_find_yaml(&f->found, f->path, e);
+        if (status < 0 && e->code == ERR_CONFIG)
+                e->code = ERR_INVALID; /* it is our input, and nobody's configuration */
+        return status;
 }
 
 static void load(struct pin *p, const struct pin_list *list)
@@ -129,7 +132,7 @@ static void put(const struct pin *p, struct pin_file *f)
 
 static int worse(int code, const struct err *e)
 {
-        int other = e->code != ERR_NONE ? err_exit_code(e->code) : CLI_OK;
+        int other = e->code != ERR_NONE ? cli_exit_code(e) : CLI_OK;
         return other > code ? other : code;
 }
 

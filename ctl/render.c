@@ -68,25 +68,13 @@ static int look_at_all(
 
 /* ---- writing ---- */
 
-static int make_directories(const char *path, struct err *e)
-{
-        cleanup_free char *copy = mem_strdup(path);
-        for (char *slash = strchr(copy + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-                *slash = '\0';
-                if (mkdir(copy, 0755) < 0 && errno != EEXIST)
-                        return err_set_sys(e, errno, "cannot make the directory %s", copy);
-                *slash = '/';
-        }
-        return 0;
-}
-
 static int write_all(const struct rendering *r, const struct targets *t, struct err *e)
 {
         for (size_t i = 0; i < t->count; i++) {
                 const char *text = r->files[i].text;
                 if (t->list[i].place == PLACE_SAME)
                         continue;
-                if (make_directories(t->list[i].path, e) < 0 ||
+                if (cli_make_folders(t->list[i].path, e) < 0 ||
                         cli_write_file(t->list[i].path, text, strlen(text), true, e) < 0)
                         return -1;
         }

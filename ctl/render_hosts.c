@@ -63,7 +63,7 @@ static void add_mirror(struct buf *b, const struct config *c, const char *url)
         cleanup_free char *quoted = render_quote(url);
         buf_printf(b, "\n[host.%s]\n  capabilities = [\"pull\"]\n", quoted);
         add_trust(b, "  ", mirror);
-        if (mirror->username != NULL || mirror->header_count > 0)
+        if (mirror->credentials_file != NULL || mirror->header_count > 0)
                 buf_puts(b, "  # what this mirror wants to be shown (credentials, headers) stays "
                             "in our configuration\n");
 }

@@ -87,7 +87,8 @@ static void tell_upstream(const struct work *w, struct resolve_answer *a)
         *s = (struct source_answer){.name = mem_strdup(a->ref.host), .err = a->err};
         s->state = a->digest[0] != '\0' ? SOURCE_UPSTREAM : SOURCE_FAILED;
         memcpy(s->digest, a->digest, sizeof(s->digest));
-        if (s->digest[0] != '\0' && upstream_new(w->config, a->ref.host, &upstream, &e) == 0)
+        if (s->digest[0] != '\0' && upstream_new(w->config, a->ref.host, &upstream, &e) == 0 &&
+                upstream_read_secrets(upstream, &e) == 0)
                 s->created = created_at(w, a, upstream, false, s->digest);
 }
 
@@ -97,7 +98,8 @@ static void tell_mirror(
         struct registry_answer answer;
         cleanup_upstream struct upstream *mirror = upstream_new_mirror(w->config, url);
         *s = (struct source_answer){.name = mem_strdup(url), .is_mirror = true};
-        if (ask_mirror(w, a, mirror, &answer, &s->err) < 0)
+        if (upstream_read_secrets(mirror, &s->err) < 0 ||
+                ask_mirror(w, a, mirror, &answer, &s->err) < 0)
                 return;
         s->err = (struct err){0};
         memcpy(s->digest, answer.digest, sizeof(s->digest));
@@ -165,7 +167,7 @@ static int worst_code(const struct work *w)
         int worst = CLI_OK;
         for (size_t i = 0; i < w->count; i++) {
                 const struct resolve_answer *a = &w->answers[i];
-                int code = a->err.code != ERR_NONE ? err_exit_code(a->err.code) : source_code(a);
+                int code = a->err.code != ERR_NONE ? cli_exit_code(&a->err) : source_code(a);
                 worst = code > worst ? code : worst;
         }
         return worst;

@@ -12,7 +12,13 @@
 #include "config/files.h"
 #include "ctl/cli.h"
 
-enum { LINKS_MAX = 40, TRIES = 100, MODE_BITS = 07777, BACKUP_MAX_BYTES = 256 * 1024 * 1024 };
+enum {
+        LINKS_MAX = 40,
+        TRIES = 100,
+        MODE_BITS = 07777,
+        FOLDER_MODE = 0755,
+        BACKUP_MAX_BYTES = 256 * 1024 * 1024
+};
 
 /* One file on its way into its place. */
 struct place {
@@ -179,6 +185,20 @@ static int keep_old(const struct place *p, struct err *e)
                 }
                 free(name);
                 name = mem_printf("%s.%s-%d.bak", p->path, stamp, i);
+        }
+        return 0;
+}
+
+int cli_make_folders(const char *path, struct err *e)
+{
+        cleanup_free char *copy = mem_strdup(path);
+        if (copy[0] == '\0')
+                return 0;
+        for (char *slash = strchr(copy + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+                *slash = '\0';
+                if (mkdir(copy, FOLDER_MODE) < 0 && errno != EEXIST)
+                        return err_set_sys(e, errno, "cannot make the folder %s", copy);
+                *slash = '/';
         }
         return 0;
 }

@@ -261,7 +261,7 @@ enum relay_state relay_state(struct relay *r)
 bool relay_is_usable(struct relay *r, const char **why)
 {
         static const char *const reasons[] = {
-                [RELAY_STATE_OFF] = "the relay's port is taken",
+                [RELAY_STATE_OFF] = "the relay does not listen",
                 [RELAY_STATE_PORT_TAKEN] = "the relay's port is taken",
                 [RELAY_STATE_CAPTURED] = "containerd does not ask the relay",
         };

@@ -82,7 +82,7 @@ static int ask_once(struct resolver *rs, const struct config *c, const struct re
 {
         *members = 0;
         cleanup_upstream struct upstream *upstream = NULL;
-        if (upstream_new(c, r->host, &upstream, e) < 0)
+        if (upstream_new(c, r->host, &upstream, e) < 0 || upstream_read_secrets(upstream, e) < 0)
                 return -1;
         struct work work = {
                 .registry = rs->registry,

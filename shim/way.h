@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Through the relay or directly? Directly where no mirror is configured, where the administrator
- * says so, and where the relay cannot do the job: its port is taken, containerd does not ask it, an
- * image verifier judges names that the relay's are not, a lazy snapshotter comes back for the
- * pulled name later, or the name cannot be said. Where mirrors are configured and not used, the
- * reason is logged once. Safe from any thread.
+ * says so, and where the relay cannot do the job: it does not listen, its port is taken, containerd
+ * does not ask it, an image verifier judges names that the relay's are not, a lazy snapshotter
+ * comes back for the pulled name later, or the name cannot be said. Where mirrors are configured
+ * and not used, the reason is logged once. Safe from any thread.
  */
 #ifndef CRI_RESOLVED_WAY_H
 #define CRI_RESOLVED_WAY_H

@@ -40,6 +40,12 @@ def pages():
     return sorted(path.relative_to(ROOT) for path in found)
 
 
+def installed():
+    """Where both packages put what is for people to read or to import."""
+    return ({f"/usr/share/doc/cri-resolved/{path.relative_to(ROOT / 'docs')}" for path in (ROOT / "docs").glob("**/*.md")} |
+            {f"/usr/share/cri-resolved/{path.name}" for path in (ROOT / "packaging/prometheus").glob("*")})
+
+
 def blocks(page, text=None):
     """The fenced blocks of a page. One that does not end is an error."""
     found, start = [], None

@@ -48,7 +48,7 @@ def notify(message):
 def main():
     ctypes.CDLL(None).prctl(PR_SET_NAME, b"kubelet")
     parser = argparse.ArgumentParser()
-    for flag in ("--config", "--config-dir", "--image-service-endpoint"):
+    for flag in ("--config", "--config-dir", "--image-service-endpoint", "--node-ip"):
         parser.add_argument(flag)
     endpoint = image_endpoint(settings(parser.parse_args()))
     try:

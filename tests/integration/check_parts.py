@@ -30,9 +30,9 @@ class Checker:
         self.options += ["--containerd", f"unix://{socket}"]
         self.services = {"containerd": lambda _: containerd.restart()}
 
-    def run(self, *arguments, stdin=subprocess.DEVNULL, **more):
-        """The finished process, output as text."""
-        done = subprocess.run([str(word) for word in (ctl_binary(), "check", *self.options, *arguments)], stdin=stdin,
+    def run(self, *arguments, stdin=subprocess.DEVNULL, before=(), **more):
+        """The finished process, output as text. before: words in front of the program's name."""
+        done = subprocess.run([str(word) for word in (*before, ctl_binary(), "check", *self.options, *arguments)], stdin=stdin,
                               env=environment(), capture_output=True, text=True, check=False, timeout=120, **more)
         assert not REPORT.search(done.stderr), done.stderr[:6000]
         return done

@@ -50,6 +50,11 @@ HOSTS_TOML = """server = "https://ghcr.io"
 [host."http://10.0.20.10:5010"]
 capabilities = ["pull", "resolve"]
 """
+# As on nodes behind a proxy, but that all that the pages ask for is reached without it.
+HTTP_PROXY = """[Service]
+Environment=HTTPS_PROXY=http://10.0.20.9:3128
+Environment=NO_PROXY=10.0.0.0/8,*
+"""
 CONTAINERD_CONFIG = """version = 2
 [plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "registry.k8s.io/pause:3.9"
@@ -185,6 +190,7 @@ class Node:
         self.write("/etc/ssl/certs/ca-certificates.crt", bundle.read_text() + self.world.ca.read_text())
         self.write("/etc/containerd/config.toml", CONTAINERD_CONFIG)
         self.write("/etc/containerd/certs.d/ghcr.io/hosts.toml", HOSTS_TOML)
+        self.write("/etc/systemd/system/containerd.service.d/http-proxy.conf", HTTP_PROXY)
         self.write("/etc/systemd/system/kubelet.service", KUBELET)
         self.write("/var/lib/kubelet/config.yaml", KUBELET_CONFIG)
         self.must("mkdir -p /var/lib/containerd && mount -t tmpfs -o size=256m tmpfs /var/lib/containerd")  # no layers on a layer

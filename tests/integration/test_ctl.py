@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all verbs of cri-resolvectl share: pipes, a full disk, and what shells are told."""
 import os
+import re
 import subprocess
 import unittest
 
 from tests.integration.harness import Ctl, Folder
+
+AREAS = {"containerd", "kubelet", "crictl", "configuration", "mirrors", "store", "network"}
+STATES = {"current", "moved", "older", "restart-needed", "gone", "unknown"}
 
 
 class Program(unittest.TestCase):
@@ -67,6 +71,9 @@ class Program(unittest.TestCase):
         self.assertEqual(self.bash("resolve", "--a"), {"--all"})
         self.assertEqual(self.bash("resolve", "--credentials", ""), set())  # files are bash's own
         self.assertEqual(self.bash("resolve", ""), set())
+        self.assertEqual(self.bash("check", "k"), {"kubelet"})
+        self.assertEqual(self.bash("check", "kubelet", ""), AREAS)
+        self.assertEqual(self.bash("drift", "--only", ""), STATES)
 
     def test_fish(self):
         def offered(line):
@@ -77,12 +84,16 @@ class Program(unittest.TestCase):
         self.assertEqual(offered("cri-resolvectl resolve --al"), {"--all"})
         self.assertEqual(offered("cri-resolvectl completion "), {"bash", "zsh", "fish"})
         self.assertEqual(offered("cri-resolvectl resolve -o "), {"table", "json"})
+        self.assertEqual(offered("cri-resolvectl check "), AREAS)
+        self.assertEqual(offered("cri-resolvectl drift --only "), STATES)
 
     def test_zsh(self):
         """zsh completes in its line editor only: a terminal is needed to see more than that it loads."""
         out = self.run_shell("zsh", "-f", text=(
             f"autoload -U compinit; compinit -u -D\n{self.script('zsh')}\nprint -- $_comps[cri-resolvectl]\n"
             "whence -w _cri_resolvectl\n"))
+        for words in (AREAS, STATES):
+            self.assertIn(words, [set(found.split()) for found in re.findall(r":\(([^()]*)\)'", self.script("zsh"))])
         self.assertEqual(out, "_cri_resolvectl\n_cri_resolvectl: function\n")
 
 

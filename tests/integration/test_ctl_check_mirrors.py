@@ -2,13 +2,17 @@
 """`check` on mirrors: old code under the right tag, caches that keep stale images, Always that does
 not help, mirrors that intercept, a cache of another upstream, and an address that has moved."""
 import http.server
+import json
 import re
+import subprocess
 import threading
 import unittest
 
 from tests.integration.check_parts import Checker, places, texts
 from tests.integration.harness import (RELAY_PORT, BlackHole, Containerd, Content, Cri, Daemon, Folder, Forwarder, Registry,
                                        dead_port)
+from tests.integration.harness.ctl import ctl_binary
+from tests.integration.harness.parts import environment
 
 CONTAINERDS = ("1.7",)
 IMAGE = "ghcr.io/team/app:v1"
@@ -259,6 +263,42 @@ class Caches(Case):
         self.find_one("mirror-changed", "mirrors")  # it is not forgotten by itself
         self.checker.apply(finding)
         self.assertEqual(self.checker.find("mirror-changed", "mirrors"), [])
+
+    def test_what_was_seen_is_kept_wherever_it_is_wanted(self):
+        """On a node that was never checked before, the folder is not there either."""
+        registry = self.registry("kept")
+        self.node(registry, registry.url)
+        home = self.folder.sub("kept-state")
+        for state in ("check.json", "deeper/still/check.json"):
+            with self.subTest(state):
+                self.assertEqual(self.check_at(state, cwd=home).stderr, "")
+                self.assertEqual(list(json.loads((home / state).read_text())), [registry.url])
+        self.assertEqual((home / "deeper/still").stat().st_mode & 0o777, 0o755)
+
+    def test_the_usual_place(self):
+        """On a /var/lib of its own, as that of a new machine."""
+        registry = self.registry("usual")
+        self.node(registry, registry.url)
+        script = 'mount -t tmpfs tmpfs /var/lib && "$@"; cat /var/lib/cri-resolved/check.json'
+        done = self.check_at(None, before=["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"])
+        self.assertEqual(done.stderr, "")
+        self.assertIn(registry.url, json.loads(done.stdout[done.stdout.rindex("\n{") + 1:]))
+
+    def test_what_cannot_be_kept_is_said(self):
+        registry = self.registry("nowhere")
+        self.node(registry, registry.url)
+        file = self.folder.sub("nowhere-state") / "file"
+        file.write_text("")
+        self.assertEqual(self.check_at(file / "check.json").stderr, (
+            "cri-resolvectl check: what was seen of mirrors is not kept, and no later check can say that one has changed: "
+            f"cannot read what {file}/check.json is now: Not a directory; run this as root, or name a file with --state\n"))
+
+    def check_at(self, state, before=(), **more):
+        options = [word for word in self.checker.options if word not in ("--state", self.checker.state)]
+        if state is not None:
+            options += ["--state", state]
+        return subprocess.run([str(word) for word in (*before, ctl_binary(), "check", *options, "mirrors")], check=False,
+                              stdin=subprocess.DEVNULL, env=environment(), capture_output=True, text=True, timeout=120, **more)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import datetime
 import email.utils
 import http.server
 import os
-import pathlib
 import re
 import threading
 import unittest
@@ -14,6 +13,7 @@ import grpc
 
 from tests.integration.check_parts import Checker, places, texts
 from tests.integration.harness import Containerd, Content, Cri, Daemon, Folder, Registry, dead_port
+from tests.integration.harness.parts import ROOT
 from tests.integration.harness.wire import decode, encode
 
 CONTAINERDS = ("1.7",)
@@ -304,7 +304,7 @@ class Speaking(Case):
     def test_files_that_were_asked_for_and_are_not_there(self):
         self.checker = Checker(self.folder, self.containerd)
         done = self.checker.run("containerd", "--containerd-config", "/nowhere/config.toml")
-        self.assertEqual((done.returncode, done.stdout), (78, ""))
+        self.assertEqual((done.returncode, done.stdout), (66, ""))
         self.assertIn("/nowhere/config.toml: No such file or directory", done.stderr)
 
     def test_a_containerd_that_does_not_run(self):
@@ -326,7 +326,15 @@ class Speaking(Case):
         self.assertIn("\nwarning: wildcard-mirror\n  a wildcard sends every registry to one mirror\n",
                       "\n" + done.stdout)
         self.assertTrue(done.stdout.endswith("\n0 errors, 1 warning, 1 hint\n"), done.stdout)
-        self.assertTrue(pathlib.Path("docs/findings/wildcard-mirror.md").exists())
+        self.assertIn("  more:     docs/findings/wildcard-mirror.md\n", done.stdout)
+
+    def test_pages_are_named_where_they_are_installed(self):
+        """What a package has brought, on a /usr/share/doc of its own."""
+        self.checker = Checker(self.folder, self.containerd)
+        script = (f'mount -t tmpfs tmpfs /usr/share/doc && mkdir /usr/share/doc/cri-resolved && cp -r {ROOT}/docs/findings '
+                  '/usr/share/doc/cri-resolved && "$@"')
+        done = self.checker.run("containerd", before=("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"))
+        self.assertIn("  more:     /usr/share/doc/cri-resolved/findings/wildcard-mirror.md\n", done.stdout)
 
 
 if __name__ == "__main__":

@@ -280,7 +280,7 @@ class Refused(Base):
         for words, code, said in (
                 (("--certs-directory", "certs.d"), 64, "--certs-directory certs.d is no absolute path\n"),
                 (("--port", "70000"), 64, "--port 70000: allowed: 1 to 65535\n"),
-                (("--containerd-config", "/nowhere/config.toml"), 78,
+                (("--containerd-config", "/nowhere/config.toml"), 66,
                  "cannot read /nowhere/config.toml: No such file or directory\n"),
                 (("--containerd-binary", "/nowhere/containerd"), 66,
                  "/nowhere/containerd does not say its version: is it a containerd?\n"),

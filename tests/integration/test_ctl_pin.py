@@ -209,11 +209,12 @@ class Files(Case):
         broken = self.file("broken.yaml", "a: [\n")
         unended = self.file("unended.tf", '\nx = "a\n')
         result = self.pin("-i", gone, broken, unended, path)
-        self.assertResult(result, 78, f"{path}: 2 changed\n", said(
+        self.assertResult(result, 66, f"{path}: 2 changed\n", said(
             f"cannot read {gone}: No such file or directory", f"{broken}:2:1: did not find expected node content",
             f"{unended}:2:1: a string has no end"))
         self.assertHolds(path, self.pinned())
-        self.assertEqual(self.pin(gone).code, 66)
+        for one, code in ((gone, 66), (broken, 64), (unended, 64)):
+            self.assertEqual(self.pin(one).code, code, one)
 
     def test_templates_are_left_alone(self):
         text = "{{- if .Values.on }}\nimage: ghcr.io/team/app:v1\n{{- end }}\n"

@@ -125,9 +125,9 @@ class Words(Case):
         blocked = self.ctl.home / "blocked"
         blocked.write_text("")
         self.assertResult(self.ctl.run("render", "crictl", "-d", blocked / "x", "-w"), 71, "",
-                          said(f"cannot make the directory {blocked}/x: Not a directory"))
+                          said(f"cannot make the folder {blocked}/x: Not a directory"))
         self.assertResult(self.ctl.run("render", "crictl", "-d", "/proc/no/such", "-w"), 71, "",
-                          said("cannot make the directory /proc/no: No such file or directory"))
+                          said("cannot make the folder /proc/no: No such file or directory"))
 
     def test_hosts(self):
         """Trust of servers and mirrors as configured; what is secret is not rendered."""

@@ -136,7 +136,7 @@ class Upstream(Case):
         self.assertEqual((result.code, result.out), (78, ""))
         self.assertRegex(result.err, rf"^cri-resolvectl resolve: {broken.config}:2: resolve.timeout: .*\n$")
         broken.config.unlink()
-        self.assertResult(broken.run("resolve", "a"), 78, "",
+        self.assertResult(broken.run("resolve", "a"), 66, "",
                           said(f"cannot read {broken.config}: No such file or directory"))
 
     def test_containerds_hosts_file(self):
@@ -302,7 +302,7 @@ class Credentials(Case):
 
     def test_files_of_no_use(self):
         path = self.home / "config.json"
-        self.assertResult(self.resolve("--credentials", "docker", "ghcr.io/a", env={"DOCKER_CONFIG": self.home}), 78, "",
+        self.assertResult(self.resolve("--credentials", "docker", "ghcr.io/a", env={"DOCKER_CONFIG": self.home}), 66, "",
                           said(f"--credentials: cannot read {path}: No such file or directory"))
         path.write_text(f'{{"auths": {WORD}}}')
         self.assertResult(self.resolve("--credentials", path, "ghcr.io/a"), 78, "",

@@ -135,7 +135,9 @@ class FreshNodes(Case):
         left = self.node.run("systemctl is-active cri-resolved.service cri-resolved{,-admin,-relay}.socket").out
         self.assertEqual(left.split(), ["inactive"] * 4)
         self.assertEqual(self.node.must("systemctl show kubelet -P ActiveState"), "active\n")
-
+        self.assertIn("HTTPS_PROXY=http://10.0.20.9:3128", self.node.must("systemctl show cri-resolved -P Environment"))
+        self.assertEqual(self.node.must("cat /etc/default/kubelet"), 'KUBELET_EXTRA_ARGS="--node-ip=10.0.20.30"\n',
+                         "the administrator's own flags stay")
 
     def test_a_configuration_that_comes_after_the_start(self):
         """As the pages promise: the default file counts at a reload, whether or not it was there before."""

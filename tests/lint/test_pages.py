@@ -96,6 +96,21 @@ class Links(unittest.TestCase):
                         path = ROOT / span
                         self.assertTrue(path.exists() or list(ROOT.glob(span)) or list(ROOT.glob(f"{span}.c")), span)
 
+    def test_installed_files_that_are_named_are_in_the_packages(self):
+        """tests/packages/test_contents.py proves that what pages.installed() says is what they bring."""
+        there = pages.installed()
+        there |= {str(folder) for path in there for folder in pathlib.PurePosixPath(path).parents}
+        named = [(page, path) for page in pages.pages() for path in re.findall(
+            r"/usr/share/(?:doc/)?cri-resolved(?:/[\w./-]*\w)?", (ROOT / page).read_text().replace("\\", ""))]
+        self.assertGreater(len(named), 4)
+        self.assertEqual([], [f"{page}: {path} is in no package" for page, path in named if path not in there])
+
+    def test_what_is_for_installed_nodes_names_no_checkout(self):
+        """Only the page for those who carry on does."""
+        for page in pages.pages():
+            if page.parts[0] == "docs" and page.name != "design.md":
+                self.assertEqual([], [span for span in pages.spans(page) if span.startswith(FOLDERS)], page)
+
     def test_each_page_can_be_found(self):
         """... from the README, along links."""
         seen, left = set(), [pathlib.Path("README.md")]

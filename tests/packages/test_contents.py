@@ -6,6 +6,7 @@ import stat
 import subprocess
 import unittest
 
+from tests import pages
 from tests.integration.harness import Folder
 from tests.integration.harness.parts import ROOT, environment
 from tests.packages import packages
@@ -43,8 +44,7 @@ def shipped(folder):
     """What folders of the sources say goes into both packages."""
     units = {f"/usr/lib/systemd/system/{path.name}" for kind in ("service", "socket")
              for path in (ROOT / "packaging/systemd").glob(f"*.{kind}")}
-    pages = {f"/usr/share/doc/cri-resolved/{path.relative_to(ROOT / 'docs')}" for path in (ROOT / "docs").glob("**/*.md")}
-    return units | pages | {f"/usr/share/cri-resolved/{path.name}" for path in (ROOT / "packaging/prometheus").glob("*")}
+    return units | pages.installed()
 
 
 def names_the_build(path):

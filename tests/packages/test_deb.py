@@ -173,6 +173,7 @@ class Removing(Case):
         before = self.root.tree()
         self.install()
         self.root.write(CONFIG, ADMINS)
+        self.root.write("/var/lib/cri-resolved/check.json", "{}\n")
         self.apt("remove", "cri-resolved")
         self.assertEqual("rc  0.1.0", self.status())
         self.assertEqual(ADMINS, self.root.read(CONFIG))

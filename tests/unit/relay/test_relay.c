@@ -331,7 +331,7 @@ static void when_it_can_be_used(void **state)
         struct registry *registry = registry_new();
         struct relay *r = relay_new(registry, (uint16_t)port);
         assert_int_equal(relay_port(r), port);
-        assert_usable(r, "the relay's port is taken"); /* nobody has it open */
+        assert_usable(r, "the relay does not listen"); /* whoever has the port */
         relay_listen(r);
         assert_usable(r, "the relay's port is taken");
         close(taken);

@@ -105,7 +105,8 @@ __attribute__((unused)) static int stage_ask(struct stage *s, const struct scene
         cleanup_free char *host = stage_text(s, "$HOST");
         cleanup_free char *origin = stage_text(s, "$HOME");
         cleanup_free char *base = mem_printf("%s/v2", origin);
-        struct config_header extra[] = {{(char *)"X-Extra", (char *)"for-upstream"}};
+        struct config_header extra[] = {
+                {.name = (char *)"X-Extra", .value = (char *)"for-upstream"}};
         struct upstream upstream = {.host = host,
                 .base_url = base,
                 .origin = origin,

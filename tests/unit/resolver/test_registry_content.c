@@ -49,7 +49,8 @@ static int open_fetch(const struct fetch *f, const char *host, struct registry_b
 {
         cleanup_free char *origin = stage_text(&stage, "$HOME");
         cleanup_free char *base = mem_printf("%s/v2", origin);
-        struct config_header extra[] = {{(char *)"X-Extra", (char *)"for-upstream"}};
+        struct config_header extra[] = {
+                {.name = (char *)"X-Extra", .value = (char *)"for-upstream"}};
         struct upstream from = {.host = (char *)host,
                 .base_url = base,
                 .origin = origin,

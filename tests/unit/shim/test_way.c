@@ -221,7 +221,7 @@ static void a_relay_that_is_of_no_use(void **state)
         expect_relay(p, &usual, "cri-resolved/ghcr.io/a/b");
         struct relay *open = p->relay;
         p->relay = relay_new(p->registry, 1);
-        expect_direct(p, &usual, "the relay's port is taken");
+        expect_direct(p, &usual, "the relay does not listen");
         relay_free(p->relay);
         p->relay = open;
 }
