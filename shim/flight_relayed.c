@@ -253,19 +253,13 @@ static void ask(struct work *w, struct grant *g, struct cancel *cancel, struct r
         relay_revoke(w->flights->relay, g);
 }
 
-/* Who gave what in the try that counts, and who gave nothing in any. */
+/* Who gave what in the try that counts, and who failed in any. */
 static void report(struct flight_result *result, struct grant *g)
 {
-        cleanup_free char *earlier = result->failures;
-        cleanup_free char *now = grant_failures_text(g);
         free(result->sources);
+        free(result->failures);
         result->sources = grant_sources_text(g);
-        if (earlier == NULL || strstr(now, earlier) != NULL)
-                result->failures = take(&now);
-        else if (strstr(earlier, now) != NULL)
-                result->failures = take(&earlier);
-        else
-                result->failures = mem_printf("%s; %s", earlier, now);
+        result->failures = grant_failures_text(g);
 }
 
 /* Whether containerd's words are about us: then it has asked us, be it in vain. */
