@@ -19,6 +19,7 @@
 
 enum {
         WAITING_MAX = 512, /* connections without a complete head; the oldest makes room */
+        ACCEPTED_AT_ONCE = 64,
         HEAD_MAX_BYTES = 8192,
         HEAD_TIMEOUT_MS = 5000,
         GOODBYE_TIMEOUT_MS = 1000,
@@ -174,18 +175,23 @@ static void look(struct door *d, size_t at, bool ended)
                 wait_for_more(w->fd, (int)n + 1);
 }
 
-static void accept_all(struct door *d)
+/* As many as one turn has time for: a crowd that does not end must not keep the thread from those
+ * who have got in and speak, from its ticks and from its end. */
+static void accept_some(struct door *d)
 {
-        int fd;
-        while ((fd = accept4(d->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
+        for (int i = 0; i < ACCEPTED_AT_ONCE; i++) {
+                int fd = accept4(d->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+                if (fd < 0) {
+                        d->short_of_files = errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+                                            errno == ENOBUFS;
+                        return;
+                }
                 if (d->count == WAITING_MAX)
                         drop_unserved(d, 0, "full");
                 d->waiting[d->count++] =
                         (struct waiting){.fd = fd, .until_ms = clock_mono_ms() + HEAD_TIMEOUT_MS};
                 look(d, d->count - 1, false); /* a crowd behind it cannot push out who has spoken */
         }
-        d->short_of_files =
-                errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS;
 }
 
 static void drop_late(struct door *d)
@@ -239,7 +245,7 @@ static void *door_main(void *arg)
                         take_wake(d);
                 look_at_all(d, &polled[2], count);
                 if (polled[1].revents != 0)
-                        accept_all(d);
+                        accept_some(d);
                 if (clock_mono_ms() >= tick_ms) {
                         tick_ms = clock_mono_ms() + TICK_MS;
                         tick(d);

@@ -148,7 +148,7 @@ static bool leave(
                 f->tried &= ~bit(left);
         if (slow)
                 f->passed_over |= bit(left);
-        grant_note_failure(f->grant, source_at(f, left)->name, why->msg);
+        grant_note_failure(f->grant, left, why->msg);
         bool found = choose(f);
         count_left(f, left, why, found);
         tell(f, left, why);
@@ -334,7 +334,7 @@ static void accuse(struct feed *f, size_t at, const char *found_digest)
                 mirror_report(&f->use, MIRROR_FAILED, -1, &why);
         mirror_quarantine(s->mirror, f->digest);
         grant_exclude(f->grant, at);
-        grant_note_failure(f->grant, s->name, "wrong content");
+        grant_note_failure(f->grant, at, "wrong content");
         progress_left(grant_spec_of(f->grant)->progress, f->progress, s->name, why.msg);
         metrics_add(METRIC_WRONG_CONTENTS, 1, METRICS_WORDS(route_of(f)->label, s->name));
         log_line(LOG_LEVEL_WARNING, "mirror served wrong content", "mirror", s->name, "digest",

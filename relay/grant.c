@@ -13,7 +13,7 @@
 #include "resolver/base64.h"
 
 enum {
-        FAILURES_MAX_BYTES = 600,
+        REASON_MAX_BYTES = 160, /* why one source failed */
         SOURCES_TEXT_MAX_BYTES = 4096,
         SIZES_MAX = 4096,
         REF_MAX_BYTES = 1024
@@ -52,7 +52,7 @@ struct grant {
         bool revoked;
         uint64_t excluded; /* a bit for each source */
         uint64_t *bytes;   /* of each source */
-        struct buf failures;
+        char **failures;   /* of each source, why it failed first; NULL: it has not */
         struct size_entry *sizes;
         size_t size_count;
         struct digest_list lists[GRANT_LISTS];
@@ -140,7 +140,7 @@ struct grant *grant_issue(struct grants *t, const struct grant_spec *spec)
         cancel_init(&g->cancel);
         pthread_mutex_init(&g->lock, NULL);
         g->bytes = mem_zalloc(spec->route->count * sizeof(*g->bytes));
-        buf_init(&g->failures, FAILURES_MAX_BYTES);
+        g->failures = mem_zalloc(spec->route->count * sizeof(*g->failures));
         g->issued_ms = clock_mono_ms();
         pthread_mutex_lock(&t->lock);
         g->next = t->living;
@@ -177,12 +177,14 @@ void grant_put(struct grant *g)
         free((char *)g->spec.host);
         free((char *)g->spec.repository);
         free((char *)g->spec.reference);
+        for (size_t i = 0; i < g->spec.route->count; i++)
+                free(g->failures[i]);
+        free(g->failures);
         route_free(g->spec.route);
         progress_put(g->spec.progress);
         cancel_fini(&g->cancel);
         pthread_mutex_destroy(&g->lock);
         free(g->bytes);
-        buf_fini(&g->failures);
         for (size_t i = 0; i < g->size_count; i++)
                 free(g->sizes[i].ref);
         free(g->sizes);
@@ -327,21 +329,53 @@ char *grant_sources_text(struct grant *g)
         return mem_strdup(buf_str(&text));
 }
 
-void grant_note_failure(struct grant *g, const char *source, const char *why)
+/* No more than there is room for, and no half of a character of UTF-8. */
+static size_t clipped_size(const char *text)
 {
-        cleanup_free char *note = mem_printf("%s: %s", source, why);
+        size_t size = strnlen(text, REASON_MAX_BYTES);
+        while (size > 0 && ((unsigned char)text[size] & 0xC0) == 0x80)
+                size--;
+        return size;
+}
+
+/* Of a URL the origin is enough: its path is as long as all else together. */
+static char *short_reason(const char *why)
+{
+        static const char mark[] = "://";
+        cleanup_buf struct buf text;
+        buf_init(&text, strlen(why));
+        for (const char *origin; (origin = strstr(why, mark)) != NULL;) {
+                origin += sizeof(mark) - 1;
+                const char *path = origin + strcspn(origin, "/ ");
+                buf_append(&text, why, (size_t)(path - why));
+                why = path + strcspn(path, " ");
+                if (why > path && why[-1] == ':')
+                        why--;
+        }
+        buf_puts(&text, why);
+        return mem_strndup(buf_str(&text), clipped_size(buf_str(&text)));
+}
+
+void grant_note_failure(struct grant *g, size_t source, const char *why)
+{
+        cleanup_free char *reason = short_reason(why);
         pthread_mutex_lock(&g->lock);
-        if (strstr(buf_str(&g->failures), note) == NULL) /* once for all the blobs of an image */
-                buf_printf(&g->failures, "%s%s", g->failures.size > 0 ? "; " : "", note);
+        if (g->failures[source] == NULL)
+                g->failures[source] = take(&reason);
         pthread_mutex_unlock(&g->lock);
 }
 
 char *grant_failures_text(struct grant *g)
 {
+        cleanup_buf struct buf text;
+        buf_init(&text, SIZE_MAX / 2); /* the route bounds it */
         pthread_mutex_lock(&g->lock);
-        char *text = mem_strdup(buf_str(&g->failures));
+        for (size_t i = 0; i < g->spec.route->count; i++)
+                if (g->failures[i] != NULL)
+                        buf_printf(&text, "%s%s: %s", text.size > 0 ? "; " : "",
+                                g->spec.route->sources[i].name, g->failures[i]);
         pthread_mutex_unlock(&g->lock);
-        return text;
+        return mem_strdup(buf_str(&text));
 }
 
 static struct size_entry *find_size(struct grant *g, const char *digest)
@@ -393,6 +427,9 @@ void grant_inherit(struct grant *g, struct grant *earlier)
                 const struct size_entry *s = &earlier->sizes[i];
                 grant_learn(g, s->digest, s->bytes, s->refs_differ ? NULL : s->ref);
         }
+        for (size_t i = 0; i < g->spec.route->count; i++)
+                if (earlier->failures[i] != NULL)
+                        grant_note_failure(g, i, earlier->failures[i]);
         pthread_mutex_unlock(&earlier->lock);
 }
 

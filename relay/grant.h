@@ -79,14 +79,16 @@ void grant_count_bytes(struct grant *g, size_t source, size_t bytes);
 char *grant_sources_text(struct grant *g);
 uint64_t grant_bytes_of(struct grant *g, size_t source);
 
-/* Why a source was left, for the error of the pull; bounded. */
-void grant_note_failure(struct grant *g, const char *source, const char *why);
-char *grant_failures_text(struct grant *g); /* "a: why; b: why"; the caller frees */
+/* Why a source was left, for the error of the pull. Its first reason counts, shortened: each source
+ * has its place, however many blobs it failed for and however much there is to say of others. */
+void grant_note_failure(struct grant *g, size_t source, const char *why);
+/* "a: why; b: why", in the order of the route; the caller frees. */
+char *grant_failures_text(struct grant *g);
 
 /* What a verified manifest says of a digest; see manifest_each. Of sizes the first counts. */
 void grant_learn(struct grant *g, const char *digest, int64_t size_bytes, const char *ref);
-/* What the manifests of an earlier try said: containerd may have kept them, and not ask again. Both
- * grants are of the same image. */
+/* What the manifests of an earlier try said (containerd may have kept them, and not ask again), and
+ * which sources failed in it. Both grants are of the same image, by the same configuration. */
 void grant_inherit(struct grant *g, struct grant *earlier);
 int64_t grant_size_of(struct grant *g, const char *digest); /* -1: not known */
 /* The ingest that this pull writes the digest to; the caller frees. NULL if that is not certain: no

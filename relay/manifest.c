@@ -7,7 +7,13 @@
 #include <strings.h>
 
 #include "base/digest.h"
+#include "base/json_text.h"
 #include "base/mem.h"
+
+enum {
+        DEPTH_MAX = 16,     /* an index has 5: platform's os.features */
+        VALUES_MAX = 20000, /* as much as a grant remembers of sizes */
+};
 
 struct manifest {
         json_t *document; /* NULL: none */
@@ -34,9 +40,17 @@ static bool has_lookalike(const json_t *object)
         return false;
 }
 
+static bool is_affordable(const void *data, size_t size)
+{
+        struct json_text cost = json_text_measure(data, size);
+        return cost.depth <= DEPTH_MAX && cost.values <= VALUES_MAX;
+}
+
 struct manifest *manifest_parse(const void *data, size_t size)
 {
         struct manifest *m = mem_zalloc(sizeof(*m));
+        if (!is_affordable(data, size))
+                return m;
         m->document = json_loadb(data, size, JSON_REJECT_DUPLICATES, NULL);
         if (m->document == NULL) {
                 /* Of duplicates we see the last; Go merges them. */

@@ -3,7 +3,8 @@
  * What the relay reads in a verified manifest or index (OCI image-spec: manifest.md,
  * image-index.md; Docker schema 2): its type, the sizes of what it names, so that a source that
  * offers another size is known before a byte leaves, and the refs under which containerd writes it,
- * so that what is spoilt can be aborted. Pure.
+ * so that what is spoilt can be aborted. Its author may be anybody: what is nested deeper, or holds
+ * more values, than any real one, is not parsed. Pure.
  */
 #ifndef CRI_RESOLVED_MANIFEST_H
 #define CRI_RESOLVED_MANIFEST_H
@@ -12,7 +13,7 @@
 #include <stdint.h>
 
 struct manifest;
-/* Never NULL; anything that is no manifest is empty. The caller frees. */
+/* Never NULL; anything that is no manifest, or costs too much, is empty. The caller frees. */
 struct manifest *manifest_parse(const void *data, size_t size);
 void manifest_free(struct manifest *m); /* accepts NULL */
 /* Borrowed from m; NULL when the document neither says nor shows what it is. */

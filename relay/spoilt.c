@@ -2,8 +2,10 @@
 #include "relay/spoilt.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/digest.h"
 #include "base/mem.h"
@@ -26,8 +28,12 @@ struct spoilt {
 struct spoilt *spoilt_new(void)
 {
         struct spoilt *t = mem_zalloc(sizeof(*t));
+        pthread_condattr_t monotonic;
+        pthread_condattr_init(&monotonic);
+        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
         pthread_mutex_init(&t->lock, NULL);
-        pthread_cond_init(&t->changed, NULL);
+        pthread_cond_init(&t->changed, &monotonic);
+        pthread_condattr_destroy(&monotonic);
         return t;
 }
 
@@ -137,15 +143,17 @@ static bool is_unserved(const struct entry *n)
 }
 
 static bool wait_until(struct spoilt *t, const char *digest, bool (*is_so)(const struct entry *n),
-        struct cancel *cancel)
+        int64_t until_ms, struct cancel *cancel)
 {
+        struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
         struct cancel_hook hook;
+        bool late = false;
         cancel_hook(cancel, &hook, wake, t);
         pthread_mutex_lock(&t->lock);
         struct entry *n = entry_of(t, digest);
         n->waiting++;
-        while (!is_so(n) && !cancel_fired(cancel))
-                pthread_cond_wait(&t->changed, &t->lock);
+        while (!is_so(n) && !cancel_fired(cancel) && !late)
+                late = pthread_cond_timedwait(&t->changed, &t->lock, &until) == ETIMEDOUT;
         bool reached = is_so(n);
         n->waiting--;
         drop_if_idle(t, n);
@@ -154,12 +162,13 @@ static bool wait_until(struct spoilt *t, const char *digest, bool (*is_so)(const
         return reached;
 }
 
-bool spoilt_wait(struct spoilt *t, const char *digest, struct cancel *cancel)
+bool spoilt_wait(struct spoilt *t, const char *digest, int64_t until_ms, struct cancel *cancel)
 {
-        return wait_until(t, digest, is_unlocked, cancel);
+        return wait_until(t, digest, is_unlocked, until_ms, cancel);
 }
 
-bool spoilt_wait_unserved(struct spoilt *t, const char *digest, struct cancel *cancel)
+bool spoilt_wait_unserved(
+        struct spoilt *t, const char *digest, int64_t until_ms, struct cancel *cancel)
 {
-        return wait_until(t, digest, is_unserved, cancel);
+        return wait_until(t, digest, is_unserved, until_ms, cancel);
 }

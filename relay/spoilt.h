@@ -16,6 +16,7 @@
 #define CRI_RESOLVED_SPOILT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/cancel.h"
 
@@ -34,10 +35,12 @@ bool spoilt_claim(struct spoilt *t, const char *digest);
 /* By who has locked or claimed it, once it is clean. */
 void spoilt_unlock(struct spoilt *t, const char *digest);
 
-/* Waits until the digest is not locked; false when the token fired first. */
-bool spoilt_wait(struct spoilt *t, const char *digest, struct cancel *cancel);
+/* Waits until the digest is not locked; false when the token fired, or it was until_ms (monotonic),
+ * first: whoever serves or is served may do so for ever, and must not keep others for ever. */
+bool spoilt_wait(struct spoilt *t, const char *digest, int64_t until_ms, struct cancel *cancel);
 /* By whoever has locked it, before an abort: waits until nobody is served the digest any more;
- * false when the token fired first. */
-bool spoilt_wait_unserved(struct spoilt *t, const char *digest, struct cancel *cancel);
+ * false as above. */
+bool spoilt_wait_unserved(
+        struct spoilt *t, const char *digest, int64_t until_ms, struct cancel *cancel);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "relay/stream.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -103,9 +104,12 @@ static void learn(void *grant, const char *digest, int64_t size_bytes, const cha
 }
 
 /* A manifest is what it says it is: containerd would believe the header of whoever sent it. Nobody
- * else has b yet. */
+ * else has b yet. Parsed, it takes many times the room that it has in b: so there is one at a time.
+ */
 static void read_manifest(struct grant *g, struct body *b)
 {
+        static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+        pthread_mutex_lock(&one_at_a_time);
         struct manifest *m = manifest_parse(b->data, b->size);
         const char *type = manifest_media_type(m);
         if (type != NULL) {
@@ -114,6 +118,7 @@ static void read_manifest(struct grant *g, struct body *b)
         }
         manifest_each(m, learn, g);
         manifest_free(m);
+        pthread_mutex_unlock(&one_at_a_time);
         grant_keep(g, b);
 }
 

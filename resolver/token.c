@@ -6,11 +6,13 @@
 #include <strings.h>
 
 #include "base/clock.h"
+#include "base/json_text.h"
 #include "resolver/answer.h"
 
 enum {
         ANSWER_MAX_BYTES = 128 * 1024,
         DEPTH_MAX = 16,
+        VALUES_MAX = 1000,
         TOKEN_MAX_BYTES = 48 * 1024, /* a request's head has to hold it */
         LIFETIME_DEFAULT_S = 60,
         FORM_MAX_BYTES = 4 * 1024 * 1024, /* an identity token is at most 1 MiB, escaped 3 */
@@ -68,35 +70,18 @@ static bool starts_object(const char *json, size_t size)
         return size > 0 && *json == '{';
 }
 
-static bool is_too_deep(const char *json, size_t size)
-{
-        bool in_string = false;
-        unsigned depth = 0;
-        for (size_t i = 0; i < size; i++) {
-                char c = json[i];
-                if (in_string && c == '\\')
-                        i++;
-                else if (c == '"')
-                        in_string = !in_string;
-                else if (!in_string && (c == '{' || c == '['))
-                        depth++;
-                else if (!in_string && (c == '}' || c == ']') && depth > 0)
-                        depth--;
-                if (depth > DEPTH_MAX)
-                        return true;
-        }
-        return false;
-}
-
-/* Parsed, small brackets take a hundred times their room: what cannot be a token's answer is
- * refused as text. */
+/* What cannot be a token's answer is refused as text. */
 static int check_text(const char *json, size_t size, struct err *e)
 {
         if (!starts_object(json, size))
                 return err_set(e, ERR_PROTOCOL, "the token server's answer is not a JSON object");
-        if (is_too_deep(json, size))
+        struct json_text cost = json_text_measure(json, size);
+        if (cost.depth > DEPTH_MAX)
                 return err_set(e, ERR_PROTOCOL,
                         "the token server's answer is nested more than %d deep", DEPTH_MAX);
+        if (cost.values > VALUES_MAX)
+                return err_set(e, ERR_PROTOCOL,
+                        "the token server's answer holds more than %d values", VALUES_MAX);
         return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "config/lists.h"
 #include "shim/content.h"
 #include "shim/flight_internal.h"
@@ -23,6 +24,7 @@ struct work {
         uint64_t excluded; /* sources that lied in an earlier try */
         size_t sources;
         struct grant *before; /* of the try before this one; NULL: this is the first */
+        bool hindered;        /* others use a digest that has to be cleaned, and do not end */
 };
 
 /* ---- names in use ---- */
@@ -160,12 +162,25 @@ static bool finish(
 
 /* Aborts what the relay cut short for us, when nobody else is served it: they may write the same
  * ingest. Where the ref is not certain, the error of the next try names it. */
-static void abort_spoilt(
-        const struct work *w, struct grant *g, const char *digest, struct cancel *cancel)
+static void abort_spoilt(struct work *w, struct grant *g, const char *digest, int64_t until_ms,
+        struct cancel *cancel)
 {
         cleanup_free char *ref = grant_ref_of(g, digest);
-        if (ref != NULL && spoilt_wait_unserved(relay_spoilt(w->flights->relay), digest, cancel))
+        if (ref == NULL)
+                return;
+        if (spoilt_wait_unserved(relay_spoilt(w->flights->relay), digest, until_ms, cancel))
                 flight_abort(w->flights, ref, digest);
+        else
+                w->hindered = true;
+}
+
+/* As long as a source may be silent twice. Whoever is served a digest that we need may be served it
+ * by a registry that makes it last for days: what we cannot clean until then stays as it is, others
+ * are not kept waiting for us, and the pull goes on without the relay. */
+static int64_t end_of_waiting(const struct grant *g)
+{
+        const struct route *r = grant_spec_of(g)->route;
+        return clock_mono_ms() + r->first_byte_timeout_ms + r->stall_timeout_ms;
 }
 
 /* What the relay itself cut short is locked until we have aborted it; what others have spoilt and
@@ -173,17 +188,17 @@ static void abort_spoilt(
 static bool clean(struct work *w, struct grant *g, struct cancel *cancel)
 {
         struct spoilt *spoilt = relay_spoilt(w->flights->relay);
+        int64_t until_ms = end_of_waiting(g);
         char digest[DIGEST_SHA256_SIZE + 1];
         for (size_t i = 0; i < grant_count(g, GRANT_SPOILT); i++) {
                 grant_at(g, GRANT_SPOILT, i, digest);
-                abort_spoilt(w, g, digest, cancel);
+                abort_spoilt(w, g, digest, until_ms, cancel);
                 spoilt_unlock(spoilt, digest);
         }
         size_t refused = grant_count(g, GRANT_REFUSED);
-        for (size_t i = 0; i < refused; i++) {
+        for (size_t i = 0; i < refused && !w->hindered; i++) {
                 grant_at(g, GRANT_REFUSED, i, digest);
-                if (!spoilt_wait(spoilt, digest, cancel))
-                        return false;
+                w->hindered = !spoilt_wait(spoilt, digest, until_ms, cancel);
         }
         uint64_t before = w->excluded;
         for (size_t i = 0; i < w->sources; i++)
@@ -253,19 +268,13 @@ static void ask(struct work *w, struct grant *g, struct cancel *cancel, struct r
         relay_revoke(w->flights->relay, g);
 }
 
-/* Who gave what in the try that counts, and who gave nothing in any. */
+/* Who gave what in the try that counts, and who failed in any. */
 static void report(struct flight_result *result, struct grant *g)
 {
-        cleanup_free char *earlier = result->failures;
-        cleanup_free char *now = grant_failures_text(g);
         free(result->sources);
+        free(result->failures);
         result->sources = grant_sources_text(g);
-        if (earlier == NULL || strstr(now, earlier) != NULL)
-                result->failures = take(&now);
-        else if (strstr(earlier, now) != NULL)
-                result->failures = take(&earlier);
-        else
-                result->failures = mem_printf("%s; %s", earlier, now);
+        result->failures = grant_failures_text(g);
 }
 
 /* Whether containerd's words are about us: then it has asked us, be it in vain. */
@@ -315,7 +324,7 @@ static bool attempt(struct work *w, struct flight_result *result, struct cancel 
         w->before = grant_share(g);
         bool healed = flight_heal(w->flights, &result->answer);
         return (again || cleaned || healed) && result->answer.code != 0 && !captured &&
-               !cancel_fired(cancel);
+               !w->hindered && !cancel_fired(cancel);
 }
 
 static struct share_result *pull_relayed(void *arg, struct cancel *cancel)

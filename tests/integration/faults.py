@@ -86,6 +86,13 @@ def plan(which, full):
     return [Cell(next(numbers), fault, POSITIONS[(at + shift) % len(POSITIONS)]) for at, fault in enumerate(FAULTS)]
 
 
+def failures_of(message):
+    """{source: why} of the list that stands behind containerd's own words; those name the upstream and a status, too."""
+    _, found, listed = message.partition(" (through the relay: ")
+    assert found and listed.endswith(")"), f"the sources are not listed: {message}"
+    return dict(entry.split(": ", 1) for entry in listed[:-1].split("; "))
+
+
 class Faults:
     """The fake registry as upstream of all cells, its ports as their mirrors."""
 

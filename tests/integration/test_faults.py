@@ -15,7 +15,7 @@ import unittest
 import grpc
 
 from tests.integration.content_case import ContentCase
-from tests.integration.faults import FAULTS, FIRST, NOTHING, POSITIONS, Faults, plan
+from tests.integration.faults import FAULTS, FIRST, NOTHING, POSITIONS, Faults, failures_of, plan
 from tests.integration.harness import Containerd, Cri, Daemon, Folder, Registry, containerd_version, free_port
 from tests.integration.harness.cri import auth_config
 
@@ -108,8 +108,10 @@ class Matrix(ContentCase):
             self.cri.pull(cell.reference, CREDENTIALS)
         message = caught.exception.details()
         self.assertEqual("UNKNOWN", caught.exception.code().name, message)  # a registry's error: kubelet comes back
+        failures = failures_of(message)
+        self.assertEqual([*cell.urls, cell.host], list(failures), message)
         for source, why in ((cell.urls[0], cell.fault.why), (cell.urls[1], cell.fault.why), (cell.host, "500")):
-            self.assertRegex(message, f"{re.escape(source)}: [^;]*({why})")
+            self.assertRegex(failures[source], why, source)
         return "error, all named"
 
     def _check_fault_was_met(self, cell):

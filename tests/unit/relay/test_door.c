@@ -6,9 +6,11 @@
 /* cmocka wants the four above first. */
 #include <cmocka.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 
 #include "relay/door.h"
@@ -265,6 +267,63 @@ static void a_thousand_who_say_nothing(void **state)
         end(&h);
 }
 
+enum { CROWD = 200, AT_ONCE = 64 };
+
+struct line {
+        int first; /* the client who came first, and says nothing until the second is heard */
+        size_t heard, first_heard_as;
+        sem_t all;
+};
+
+static const char *hear(void *arg, const char *head, size_t size)
+{
+        struct line *l = arg;
+        int unread = 1;
+        if (++l->heard == 1) {
+                client_puts(l->first, "GET /first HTTP/1.1\r\n\r\n");
+                while (unread > 0 && ioctl(l->first, SIOCOUTQ, &unread) == 0)
+                        sched_yield(); /* until it has arrived */
+        }
+        if (memmem(head, size, "GET /first ", 11) != NULL)
+                l->first_heard_as = l->heard;
+        sem_post(&l->all);
+        return REFUSAL;
+}
+
+static bool no_tick(void *arg)
+{
+        (void)arg;
+        return false;
+}
+
+/* Who is in already, and speaks, has his turn before all of the crowd outside has come in. */
+static void a_crowd_outside_keeps_nobody_waiting(void **state)
+{
+        (void)state;
+        struct line l = {0};
+        int crowd[CROWD];
+        int port;
+        int listener = client_bound(&port);
+        sem_init(&l.all, 0, 0);
+        assert_int_equal(listen(listener, 2 * CROWD), 0);
+        assert_int_equal(fcntl(listener, F_SETFL, O_NONBLOCK), 0);
+        l.first = client_connect(port);
+        for (size_t i = 0; i < CROWD; i++) {
+                crowd[i] = client_connect(port);
+                client_puts(crowd[i], HEAD);
+        }
+        struct door_events events = {.judge = hear, .tick = no_tick, .arg = &l};
+        struct door *d = door_new((uint16_t)port, listener, &events);
+        for (size_t i = 0; i < CROWD + 1; i++)
+                sem_wait(&l.all);
+        door_free(d);
+        assert_int_equal(l.first_heard_as, AT_ONCE);
+        for (size_t i = 0; i < CROWD; i++)
+                close(crowd[i]);
+        close(l.first);
+        sem_destroy(&l.all);
+}
+
 static void a_port_that_is_taken(void **state)
 {
         (void)state;
@@ -378,6 +437,7 @@ int main(void)
                 cmocka_unit_test(a_head_without_end),
                 cmocka_unit_test(half_a_head_and_then_the_end),
                 cmocka_unit_test(a_thousand_who_say_nothing),
+                cmocka_unit_test(a_crowd_outside_keeps_nobody_waiting),
                 cmocka_unit_test(a_port_that_is_taken),
                 cmocka_unit_test(no_descriptors),
                 cmocka_unit_test(ticks),

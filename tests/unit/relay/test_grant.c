@@ -218,25 +218,86 @@ static void what_happened(void **state)
         grants_free(t);
 }
 
+static void expect_failures(struct grant *g, const char *wanted)
+{
+        cleanup_free char *text = grant_failures_text(g);
+        assert_string_equal(text, wanted);
+}
+
 static void failures(void **state)
 {
         (void)state;
         struct grants *t = grants_new();
         struct grant *g = issue(t, NAME, NULL);
-        cleanup_free char *none = grant_failures_text(g);
-        assert_string_equal(none, "");
-        grant_note_failure(g, "http://m", "too slow");
-        grant_note_failure(g, "ghcr.io", "500");
-        grant_note_failure(g, "http://m", "too slow");
-        cleanup_free char *text = grant_failures_text(g);
-        assert_string_equal(text, "http://m: too slow; ghcr.io: 500");
-        cleanup_free char *why = mem_zalloc(1001);
-        memset(why, 'x', 1000);
-        for (int i = 0; i < 10; i++)
-                grant_note_failure(g, "http://m", why);
-        cleanup_free char *bounded = grant_failures_text(g);
-        assert_true(strlen(bounded) <= 600);
-        assert_memory_equal(bounded, text, strlen(text));
+        expect_failures(g, "");
+        grant_note_failure(g, 2, "500");
+        grant_note_failure(g, 0, "too slow");
+        grant_note_failure(g, 0, "refused"); /* the first reason is the one */
+        expect_failures(g, "http://127.0.0.1:5000: too slow; ghcr.io: 500");
+        grant_revoke(t, g);
+        struct grant *next = issue(t, NAME, NULL);
+        grant_note_failure(next, 2, "503");
+        grant_inherit(next, g);
+        grant_note_failure(next, 0, "wrong content");
+        grant_note_failure(next, 1, "404");
+        expect_failures(next, "http://127.0.0.1:5000: too slow; http://127.0.0.1:5001: 404; "
+                              "ghcr.io: 503");
+        grant_revoke(t, next);
+        grant_put(g);
+        grant_put(next);
+        grants_free(t);
+}
+
+static void reasons_are_short(void **state)
+{
+        (void)state;
+#define FROM "unexpected status from GET request to "
+        static const struct {
+                const char *why, *reason;
+        } cases[] = {
+                {FROM "http://m:5000/v2/a/b/blobs/" A ": 500 Internal Server Error",
+                        FROM "http://m:5000: 500 Internal Server Error"},
+                {FROM "http://m:5000/v2/a/b/blobs/" A ": 599", FROM "http://m:5000: 599"},
+                {"https://m: http://n/x redirects to https://o/y?z", "https://m: http://n "
+                                                                     "redirects to https://o"},
+                {"http://", "http://"},
+                {"http://m/", "http://m"},
+                {"http:///: ", "http://: "},
+                {"", ""},
+        };
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                struct grants *t = grants_new();
+                struct grant *g = issue(t, NAME, NULL);
+                grant_note_failure(g, 2, cases[i].why);
+                cleanup_free char *wanted = mem_printf("ghcr.io: %s", cases[i].reason);
+                expect_failures(g, wanted);
+                grant_revoke(t, g);
+                grant_put(g);
+                grants_free(t);
+        }
+}
+
+/* However much there is to say of the first ones, for however many blobs. */
+static void each_source_is_named(void **state)
+{
+        (void)state;
+        struct grants *t = grants_new();
+        struct grant *g = issue(t, NAME, NULL);
+        cleanup_buf struct buf endless;
+        buf_init(&endless, 4096);
+        buf_puts(&endless, "x");
+        while (endless.size < 1000)
+                buf_puts(&endless, "\u00e9"); /* two bytes: the 160th is the first of one */
+        for (int blob = 0; blob < 100; blob++) {
+                cleanup_free char *why = mem_printf("%d %s", blob, buf_str(&endless));
+                for (size_t source = 0; source < 3; source++)
+                        grant_note_failure(g, source, why);
+        }
+        cleanup_free char *clipped = mem_printf("0 %.*s", 157, buf_str(&endless));
+        cleanup_free char *wanted = mem_printf("http://127.0.0.1:5000: %s; "
+                                               "http://127.0.0.1:5001: %s; ghcr.io: %s",
+                clipped, clipped, clipped);
+        expect_failures(g, wanted);
         grant_revoke(t, g);
         grant_put(g);
         grants_free(t);
@@ -485,6 +546,8 @@ int main(void)
                 cmocka_unit_test(who_has_asked_once_is_free),
                 cmocka_unit_test(what_happened),
                 cmocka_unit_test(failures),
+                cmocka_unit_test(reasons_are_short),
+                cmocka_unit_test(each_source_is_named),
                 cmocka_unit_test(sizes),
                 cmocka_unit_test(refs),
                 cmocka_unit_test(refs_are_bounded),

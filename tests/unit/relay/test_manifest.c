@@ -6,6 +6,9 @@
 #include <string.h>
 /* cmocka wants the four above first. */
 #include <cmocka.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <stdio.h>
 
 #include "base/buf.h"
 #include "relay/manifest.h"
@@ -197,26 +200,133 @@ static void what_can_be_read_in_two_ways_gives_no_ref(void **state)
         expect_refs(LAYERS(LAYER_A ", \"platform\": {}, \"Other\": 1"), "layer-" A ",");
 }
 
-/* jansson ends at a depth of 2048. */
+/* ---- what costs too much ---- */
+
+enum { RELAYS_STACK_BYTES = 256 * 1024, MANIFEST_MAX_BYTES = 4 * 1024 * 1024 };
+
+static size_t allocated_bytes; /* by jansson */
+
+static void *count_and_allocate(size_t size)
+{
+        allocated_bytes += size;
+        return mem_zalloc(size);
+}
+
+struct reading {
+        const struct buf *text;
+        char type[64]; /* "": none */
+        struct buf sizes;
+};
+
+static void *read_it(void *arg)
+{
+        struct reading *r = arg;
+        allocated_bytes = 0;
+        struct manifest *m = manifest_parse(r->text->data, r->text->size);
+        const char *type = manifest_media_type(m);
+        snprintf(r->type, sizeof(r->type), "%s", type != NULL ? type : "");
+        manifest_each(m, note, &r->sizes);
+        manifest_free(m);
+        return NULL;
+}
+
+/* With a stack of the size that the relay's threads have. "" as type: no manifest, and not a byte
+ * was spent on it. */
+static void expect_read(const struct buf *text, const char *type, const char *sizes)
+{
+        struct reading r = {.text = text};
+        pthread_t thread;
+        pthread_attr_t small;
+        buf_init(&r.sizes, 4096);
+        assert_false(text->overflow);
+        pthread_attr_init(&small);
+        assert_int_equal(pthread_attr_setstacksize(&small, RELAYS_STACK_BYTES), 0);
+        assert_int_equal(pthread_create(&thread, &small, read_it, &r), 0);
+        pthread_join(thread, NULL);
+        pthread_attr_destroy(&small);
+        assert_string_equal(r.type, type);
+        assert_string_equal(buf_str(&r.sizes), sizes);
+        assert_int_equal(allocated_bytes > 0, *type != '\0');
+        buf_fini(&r.sizes);
+}
+
+#define START "{\"mediaType\":\"x/y\",\"config\":{\"digest\":\"" A "\",\"size\":1},\"x\":"
+
+static void repeat(struct buf *b, const char *what, size_t times)
+{
+        for (size_t i = 0; i < times; i++)
+                buf_puts(b, what);
+}
+
+/* What jansson would take (it ends at 2048), on a stack that holds it just so, and more. */
 static void depth_is_bounded(void **state)
 {
         (void)state;
-        enum { DEPTH = 100000 };
-        cleanup_free char *deep = mem_zalloc(DEPTH);
-        memset(deep, '[', DEPTH);
-        struct manifest *m = manifest_parse(deep, DEPTH);
-        assert_null(manifest_media_type(m));
-        manifest_free(m);
+        static const char *const brackets[][2] = {{"[", "]"}, {"{\"x\":", "}"}};
+        static const size_t depths[] = {16, 2000, 100000};
+        for (size_t i = 0; i < 2; i++) {
+                for (size_t d = 0; d < sizeof(depths) / sizeof(depths[0]); d++) {
+                        cleanup_buf struct buf text;
+                        buf_init(&text, MANIFEST_MAX_BYTES);
+                        buf_puts(&text, START);
+                        repeat(&text, brackets[i][0], depths[d]);
+                        buf_puts(&text, "1");
+                        repeat(&text, brackets[i][1], depths[d]);
+                        buf_puts(&text, "}");
+                        expect_read(&text, "", "");
+                }
+        }
+        cleanup_buf struct buf most;
+        buf_init(&most, MANIFEST_MAX_BYTES);
+        buf_puts(&most, START "[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]}");
+        expect_read(&most, "x/y", "a 1,");
+}
+
+/* Each bracket would take a hundred times its room. */
+static void floods_are_not_parsed(void **state)
+{
+        (void)state;
+        static const char *const floods[] = {"{},", "[],", "1,", "{\"a\":{}},", "\"[\\\"\","};
+        for (size_t i = 0; i < sizeof(floods) / sizeof(floods[0]); i++) {
+                cleanup_buf struct buf text;
+                buf_init(&text, MANIFEST_MAX_BYTES);
+                buf_puts(&text, START "[");
+                repeat(&text, floods[i], (MANIFEST_MAX_BYTES - 1000) / strlen(floods[i]));
+                buf_puts(&text, "1]}");
+                expect_read(&text, "", "");
+        }
+}
+
+/* The most expensive one that is still read, and a string that only looks like a flood. */
+static void what_is_read_is_affordable(void **state)
+{
+        (void)state;
+        enum { VALUES_MAX = 20000, OTHER_VALUES = 6, AFFORDABLE_BYTES = 16 * 1024 * 1024 };
+        cleanup_buf struct buf text;
+        buf_init(&text, MANIFEST_MAX_BYTES);
+        buf_puts(&text, START "[");
+        repeat(&text, "{\"a\":{}},", (VALUES_MAX - OTHER_VALUES) / 3);
+        buf_puts(&text, "1]}");
+        expect_read(&text, "x/y", "a 1,");
+        assert_true(allocated_bytes < AFFORDABLE_BYTES);
+        buf_reset(&text);
+        buf_puts(&text, START "\"\\\"");
+        repeat(&text, "[{,", 100000);
+        buf_puts(&text, "\"}");
+        expect_read(&text, "x/y", "a 1,");
 }
 
 int main(void)
 {
+        json_set_alloc_funcs(count_and_allocate, free);
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(what_documents_say),
                 cmocka_unit_test(the_ref_goes_by_the_type),
                 cmocka_unit_test(and_by_the_name),
                 cmocka_unit_test(what_can_be_read_in_two_ways_gives_no_ref),
                 cmocka_unit_test(depth_is_bounded),
+                cmocka_unit_test(floods_are_not_parsed),
+                cmocka_unit_test(what_is_read_is_affordable),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

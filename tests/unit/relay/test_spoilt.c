@@ -8,10 +8,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/clock.h"
 #include "relay/spoilt.h"
 
 #define A "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define B "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+static const int64_t never_ms = INT64_C(1000000000000); /* decades of the monotonic clock */
 
 static void a_locked_digest_is_not_served(void **state)
 {
@@ -59,19 +62,20 @@ static void nobody_waits_for_what_is_clean(void **state)
         struct cancel fired;
         cancel_init(&fired);
         cancel_fire(&fired);
-        assert_true(spoilt_wait(t, A, NULL));
-        assert_true(spoilt_wait(t, A, &fired));
+        assert_true(spoilt_wait(t, A, never_ms, NULL));
+        assert_true(spoilt_wait(t, A, never_ms, &fired));
         assert_true(spoilt_serve_begin(t, A));
-        assert_true(spoilt_wait(t, A, NULL)); /* being served is not being spoilt */
+        assert_true(spoilt_wait(t, A, never_ms, NULL)); /* being served is not being spoilt */
         spoilt_serve_end(t, A);
         assert_true(spoilt_lock(t, A));
-        assert_false(spoilt_wait(t, A, &fired));
+        assert_false(spoilt_wait(t, A, never_ms, &fired));
         spoilt_unlock(t, A);
         spoilt_free(t);
         cancel_fini(&fired);
 }
 
-typedef bool (*wait_fn)(struct spoilt *t, const char *digest, struct cancel *cancel);
+typedef bool (*wait_fn)(
+        struct spoilt *t, const char *digest, int64_t until_ms, struct cancel *cancel);
 
 struct waiter {
         struct spoilt *table;
@@ -86,7 +90,7 @@ static void *wait_for_it(void *arg)
 {
         struct waiter *w = arg;
         atomic_store(&w->begun, true);
-        w->clean = w->wait(w->table, A, &w->cancel);
+        w->clean = w->wait(w->table, A, never_ms, &w->cancel);
         return NULL;
 }
 
@@ -153,10 +157,10 @@ static void who_aborts_waits_for_those_who_are_served(void **state)
         struct cancel now;
         cancel_init(&now);
         cancel_fire(&now);
-        assert_false(spoilt_wait_unserved(t, A, &now));
+        assert_false(spoilt_wait_unserved(t, A, never_ms, &now));
         spoilt_serve_end(t, A);
         expect(&owner, true);
-        assert_true(spoilt_wait_unserved(t, A, &now));
+        assert_true(spoilt_wait_unserved(t, A, never_ms, &now));
         assert_false(spoilt_serve_begin(t, A)); /* is locked until it is clean */
         spoilt_unlock(t, A);
         spoilt_serve_end(t, B);
@@ -179,6 +183,32 @@ static void unless_it_leaves(void **state)
         spoilt_free(t);
 }
 
+/* Who is served may make it last: nobody is waited for without end. */
+static void no_wait_is_endless(void **state)
+{
+        (void)state;
+        enum { A_MOMENT_MS = 20 };
+        struct spoilt *t = spoilt_new();
+        int64_t moments[] = {0, clock_mono_ms(), clock_mono_ms() + A_MOMENT_MS};
+        assert_true(spoilt_serve_begin(t, A));
+        assert_true(spoilt_lock(t, A));
+        for (size_t i = 0; i < sizeof(moments) / sizeof(moments[0]); i++) {
+                assert_false(spoilt_wait(t, A, moments[i], NULL));
+                assert_false(spoilt_wait_unserved(t, A, moments[i], NULL));
+                assert_true(clock_mono_ms() >= moments[i]);
+        }
+        assert_false(spoilt_claim(t, A)); /* the lock is its owner's, until he gives it up */
+        struct waiter other;
+        begin(&other, t, spoilt_wait);
+        spoilt_unlock(t, A);
+        expect(&other, true);
+        assert_true(spoilt_wait(t, A, 0, NULL)); /* what needs no wait needs no time */
+        assert_false(spoilt_wait_unserved(t, A, 0, NULL));
+        spoilt_serve_end(t, A);
+        assert_true(spoilt_wait_unserved(t, A, 0, NULL));
+        spoilt_free(t);
+}
+
 enum { WORKERS = 6, ROUNDS = 3000 };
 
 struct crowd {
@@ -195,7 +225,7 @@ static void *serve_and_spoil(void *arg)
         struct crowd *c = arg;
         for (int i = 0; i < ROUNDS; i++) {
                 if (!spoilt_serve_begin(c->table, A)) {
-                        spoilt_wait(c->table, A, NULL);
+                        spoilt_wait(c->table, A, never_ms, NULL);
                         continue;
                 }
                 atomic_fetch_add(&c->served, 1);
@@ -204,7 +234,7 @@ static void *serve_and_spoil(void *arg)
                 spoilt_serve_end(c->table, A);
                 if (!mine)
                         continue;
-                spoilt_wait_unserved(c->table, A, NULL);
+                spoilt_wait_unserved(c->table, A, never_ms, NULL);
                 if (atomic_fetch_add(&c->owners, 1) != 0 || atomic_load(&c->served) != 0)
                         atomic_fetch_add(&c->collisions, 1);
                 atomic_fetch_add(&c->cleaned, 1);
@@ -238,6 +268,7 @@ int main(void)
                 cmocka_unit_test(who_leaves_does_not_wait),
                 cmocka_unit_test(who_aborts_waits_for_those_who_are_served),
                 cmocka_unit_test(unless_it_leaves),
+                cmocka_unit_test(no_wait_is_endless),
                 cmocka_unit_test(a_crowd),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -231,6 +231,32 @@ static void a_manifest_is_what_it_says(void **state)
         meal_end_silently(&m);
 }
 
+/* Too many brackets for the relay to look at what they hold. */
+static void a_manifest_that_is_not_read_passes(void **state)
+{
+        struct meal m;
+        struct err e;
+        struct stream *s = NULL;
+        meal_begin(&m, *state, NULL);
+        cleanup_buf struct buf text;
+        buf_init(&text, BODY_MANIFEST_MAX_BYTES);
+        buf_printf(&text, "{\"mediaType\":\"x/y\",\"layers\":[{\"digest\":\"%s\",\"size\":1}",
+                m.k->small.digest);
+        for (int i = 0; i < 100000; i++)
+                buf_puts(&text, ",{}");
+        buf_puts(&text, "]}");
+        struct content flood = content_make(REGISTRY_MANIFEST, buf_str(&text), text.size);
+        kitchen_put(&m.k->first, &flood);
+        meal_expect(&m, &flood);
+        assert_int_equal(meal_open(&m, &flood, &s, &e), 0);
+        assert_string_equal(stream_content_type(s), MANIFEST_TYPE); /* the source's word */
+        stream_free(s);
+        assert_int_equal(grant_size_of(m.grant, m.k->small.digest), -1);
+        meal_expect(&m, &m.k->small); /* whose size in there is wrong */
+        free(flood.text);
+        meal_end_silently(&m);
+}
+
 static void a_manifest_is_fetched_once(void **state)
 {
         struct meal m;
@@ -441,6 +467,7 @@ int main(void)
                 cmocka_unit_test(two_at_once_are_spoilt),
                 cmocka_unit_test(who_is_revoked_locks_nothing),
                 cmocka_unit_test(a_manifest_is_what_it_says),
+                cmocka_unit_test(a_manifest_that_is_not_read_passes),
                 cmocka_unit_test(a_manifest_is_fetched_once),
                 cmocka_unit_test(two_ask_for_the_manifest_at_once),
                 cmocka_unit_test(there_is_room_for_so_much_only),

@@ -54,6 +54,7 @@ static void good_tokens(void **state)
 #define NOT_JSON  "the token server's answer is not JSON"
 #define NO_OBJECT "the token server's answer is not a JSON object"
 #define TOO_DEEP  "the token server's answer is nested more than 16 deep"
+#define TOO_MANY  "the token server's answer holds more than 1000 values"
 #define NO_TOKEN  "the token server's answer holds no token"
 #define MALFORMED "the token server's token is malformed"
 
@@ -102,6 +103,24 @@ static void bad_tokens(void **state)
                         fail_msg("%s: taken", cases[i].json);
                 assert_string_equal(e.msg, cases[i].message);
                 assert_int_equal(e.code, ERR_PROTOCOL);
+        }
+}
+
+static void many_values(void **state)
+{
+        (void)state;
+        for (int more = 0; more < 2; more++) {
+                cleanup_token struct token t = {0};
+                cleanup_buf struct buf json;
+                struct err e;
+                buf_init(&json, 4096);
+                buf_puts(&json, "{\"token\":\"a\",\"x\":[");
+                for (int i = 0; i < 996 + more; i++) /* with object, list and token 1000 */
+                        buf_puts(&json, "1,");
+                buf_puts(&json, "1]}");
+                assert_int_equal(token_parse(buf_str(&json), json.size, &t, &e), -more);
+                if (more)
+                        assert_string_equal(e.msg, TOO_MANY);
         }
 }
 
@@ -237,6 +256,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(good_tokens),
                 cmocka_unit_test(bad_tokens),
+                cmocka_unit_test(many_values),
                 cmocka_unit_test(retry_after),
                 cmocka_unit_test(base64),
                 cmocka_unit_test(memory_of_tokens),
