@@ -124,8 +124,11 @@ int registry_resolve(struct registry *r, const struct registry_query *q, struct 
                 .heads = q->heads,
                 .cancel = q->cancel,
         };
-        *a = (struct registry_answer){0};
+        *a = (struct registry_answer){.retry_after_ms = -1};
         if (question_init(&s, r, &terms, e) < 0)
                 return -1;
-        return ask_by_head(&s, a, e);
+        int result = ask_by_head(&s, a, e);
+        if (result < 0 && (e->http == 429 || e->http == 503))
+                a->retry_after_ms = s.retry_after_ms;
+        return result;
 }

@@ -55,6 +55,7 @@ struct registry_answer {
          * request that was answered was sent until after its answer had arrived. */
         int64_t sent_ns;
         int64_t answered_ns;
+        int64_t retry_after_ms; /* of a failure: what a 429 or 503 asked for; else -1 */
 };
 
 /*

@@ -18,12 +18,12 @@ struct content_source {
 };
 
 /*
- * Makes the content look as if it had been pulled from `to`, and not from `from`: containerd's
- * labels of where content can be had. Content that has gone meanwhile is no error. Somebody who
- * labels the same content at the same time may win or lose: containerd takes them for hints.
+ * Makes all content that containerd has labelled as from `from` look as if it had been pulled from
+ * `to` instead: the labels of where content can be had, which containerd gives to each part of an
+ * image, fetched or there before. Content that goes meanwhile is no error. Somebody who labels the
+ * same content at the same time may win or lose: containerd takes the labels for hints.
  */
-int content_move_source(struct rpc *containerd, const char *digest,
-        const struct content_source *from, const struct content_source *to,
-        struct err *e) ERR_MUST_CHECK;
+int content_move_source(struct rpc *containerd, const struct content_source *from,
+        const struct content_source *to, struct err *e) ERR_MUST_CHECK;
 
 #endif

@@ -72,11 +72,23 @@ static bool has_young(const struct degrade_question *q)
                verification_is_young(record.verified, q->policy->max_stale_s);
 }
 
-static int ask_mirror(const struct degrade_question *q, const struct source *s,
-        struct registry_answer *a, struct err *e)
+struct asking {
+        const struct degrade_question *question;
+        struct route *route;
+        struct registry_answer answer;
+        struct buf reasons; /* why those that were asked do not know it */
+};
+
+static void asking_fini(struct asking *a)
+{
+        route_free(a->route);
+        buf_fini(&a->reasons);
+}
+
+static int ask(struct asking *a, const struct source *s, struct err *e)
 {
         static const struct credentials nobody; /* the pod's are for its upstream alone */
-        cleanup_mirror_use struct mirror_use use = {0};
+        const struct degrade_question *q = a->question;
         struct registry_query query = {
                 .upstream = s->access,
                 .credentials = &nobody,
@@ -88,34 +100,57 @@ static int ask_mirror(const struct degrade_question *q, const struct source *s,
                 .token_reuse_ms = q->config->token_reuse_ms,
                 .cancel = q->cancel,
         };
-        if (!mirror_admit(s->mirror, &use))
-                return err_set(e, ERR_UNREACHABLE, "it is down");
-        int r = registry_resolve(q->registry, &query, a, e);
-        mirror_report(&use, r == 0 ? MIRROR_GOOD : mirror_verdict_of(e), -1, r == 0 ? NULL : e);
-        return r;
+        return registry_resolve(q->registry, &query, &a->answer, e);
 }
 
-/* The first that knows the name. Why the others do not is told where none does. */
+/* *use is empty for a mirror that is not admitted: then nothing is reported. */
+static bool knows(struct asking *a, const struct source *s, struct mirror_use *use)
+{
+        struct err e;
+        if (ask(a, s, &e) == 0) {
+                mirror_report(use, MIRROR_GOOD, -1, NULL);
+                return true;
+        }
+        mirror_report(use, mirror_verdict_of(&e), a->answer.retry_after_ms, &e);
+        buf_printf(&a->reasons, "%s%s: %.160s", a->reasons.size > 0 ? "; " : "", s->name, e.msg);
+        return false;
+}
+
+/* The first that knows the name; last those that are down or on trial. There is nobody else left to
+ * ask, and what brings a cache down is often the very upstream that is away: what it has, it has.
+ */
+static bool ask_each(struct asking *a)
+{
+        uint64_t passed_over = 0;
+        const struct source *sources = a->route->sources;
+        for (size_t i = 0; i < a->route->count && sources[i].mirror != NULL; i++) {
+                cleanup_mirror_use struct mirror_use use = {0};
+                if (!mirror_admit(sources[i].mirror, &use))
+                        passed_over |= UINT64_C(1) << i;
+                else if (knows(a, &sources[i], &use))
+                        return true;
+        }
+        for (size_t i = 0; i < a->route->count; i++) {
+                struct mirror_use nobody = {0};
+                if ((passed_over >> i & 1) != 0 && knows(a, &sources[i], &nobody))
+                        return true;
+        }
+        return false;
+}
+
 static int ask_mirrors(const struct degrade_question *q, const struct err *why,
         char digest[DIGEST_MAX], struct err *e)
 {
-        cleanup_route struct route *route = NULL;
-        cleanup_buf struct buf reasons;
-        buf_init(&reasons, REASONS_MAX_BYTES);
-        if (route_new(q->health, q->config, q->ref->host, &route, e) < 0)
+        cleanup(asking_fini) struct asking a = {.question = q};
+        buf_init(&a.reasons, REASONS_MAX_BYTES);
+        if (route_new(q->health, q->config, q->ref->host, &a.route, e) < 0)
                 return -1;
-        for (size_t i = 0; i < route->count && route->sources[i].mirror != NULL; i++) {
-                struct err failed;
-                struct registry_answer a;
-                if (ask_mirror(q, &route->sources[i], &a, &failed) == 0) {
-                        snprintf(digest, DIGEST_MAX, "%s", a.digest);
-                        return 0;
-                }
-                buf_printf(&reasons, "%s%s: %.160s", i > 0 ? "; " : "", route->sources[i].name,
-                        failed.msg);
+        if (ask_each(&a)) {
+                snprintf(digest, DIGEST_MAX, "%s", a.answer.digest);
+                return 0;
         }
         cleanup_free char *all = mem_printf("on_upstream_down = \"mirror\", but %s",
-                reasons.size > 0 ? buf_str(&reasons) : "no mirror is configured");
+                a.reasons.size > 0 ? buf_str(&a.reasons) : "no mirror is configured");
         return refuse(why, e, all);
 }
 

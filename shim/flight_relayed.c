@@ -76,22 +76,6 @@ struct progress *flights_progress(struct flights *f, const char *pulled_name)
 
 /* ---- adopting ---- */
 
-/* As a pull from the upstream itself would have left them. */
-static void label_sources(const struct work *w, struct grant *g)
-{
-        const struct flight *f = w->flight;
-        struct content_source from = {.host = "127.0.0.1", .repository = f->relay_name};
-        struct content_source to = {.host = f->host, .repository = f->repository};
-        char digest[DIGEST_SHA256_SIZE + 1];
-        struct err e;
-        for (size_t i = 0; i < grant_count(g, GRANT_SERVED); i++) {
-                grant_at(g, GRANT_SERVED, i, digest);
-                if (content_move_source(w->flights->images->containerd, digest, &from, &to, &e) < 0)
-                        log_line(LOG_LEVEL_DEBUG, "a blob's source was not labelled", "digest",
-                                digest, "error", e.msg, NULL);
-        }
-}
-
 /* What the label of the upstream's name says already: a pull that repairs must not lose it. */
 static struct verification verified_before(const struct work *w)
 {
@@ -103,7 +87,7 @@ static struct verification verified_before(const struct work *w)
 }
 
 /* Points the upstream's name at what was pulled under the relay's, and deletes that. */
-static int adopt(const struct work *w, struct grant *g, struct err *e)
+static int adopt(const struct work *w, struct err *e)
 {
         struct images *im = w->flights->images;
         cleanup_image_record struct image_record pulled = {0};
@@ -115,7 +99,6 @@ static int adopt(const struct work *w, struct grant *g, struct err *e)
                 .managed = true};
         if (images_alias(im, &alias, e) < 0)
                 return -1;
-        label_sources(w, g);
         return images_delete(im, w->image, e);
 }
 
@@ -142,14 +125,13 @@ static void fail_with(struct rpc_answer *answer, const struct err *e)
 
 /* True if another try is worth it: somebody has removed the image at the same time. A pull that
  * containerd finished is adopted, whoever has gone meanwhile. */
-static bool finish(
-        const struct work *w, struct grant *g, struct rpc_answer *answer, struct cancel *cancel)
+static bool finish(const struct work *w, struct rpc_answer *answer, struct cancel *cancel)
 {
         struct err e;
         bool gone = cancel_fired(cancel);
         if (answer->code != 0 && !gone)
                 return false;
-        int r = adopt(w, g, &e);
+        int r = adopt(w, &e);
         if (r == 0 && answer->code == 0)
                 r = wait_adopted(w, answer, &e);
         if (r == 0 || answer->code != 0)
@@ -318,13 +300,27 @@ static bool attempt(struct work *w, struct flight_result *result, struct cancel 
                 say_captured(w, grant_captured(g));
         else if (result->answer.code == 0)
                 relay_forget_capture(w->flights->relay);
-        bool again = finish(w, g, &result->answer, cancel);
+        bool again = finish(w, &result->answer, cancel);
         bool cleaned = clean(w, g, cancel);
         grant_put(w->before);
         w->before = grant_share(g);
         bool healed = flight_heal(w->flights, &result->answer);
         return (again || cleaned || healed) && result->answer.code != 0 && !captured &&
                !w->hindered && !cancel_fired(cancel);
+}
+
+/* As a pull from the upstream itself would have left them: what this pull fetched in any of its
+ * tries, and what containerd had before and found to be part of this image, too. Also after a pull
+ * that failed: the direct one that follows finds what it has brought. */
+static void label_sources(const struct work *w)
+{
+        const struct flight *f = w->flight;
+        struct content_source from = {.host = "127.0.0.1", .repository = f->relay_name};
+        struct content_source to = {.host = f->host, .repository = f->repository};
+        struct err e;
+        if (content_move_source(w->flights->images->containerd, &from, &to, &e) < 0)
+                log_line(LOG_LEVEL_DEBUG, "the sources of blobs were not labelled", "reference",
+                        f->pulled_name, "error", e.msg, NULL);
 }
 
 static struct share_result *pull_relayed(void *arg, struct cancel *cancel)
@@ -338,6 +334,7 @@ static struct share_result *pull_relayed(void *arg, struct cancel *cancel)
         while (attempt(w, result, cancel) && result->tries < (int)w->sources + MORE_TRIES)
                 ;
         grant_put(w->before);
+        label_sources(w);
         free_name(w->flights, &name);
         tally_count(w->flights->tally, w->flight->host, w->progress);
         return &result->shared;

@@ -13,6 +13,15 @@ uint8_t *message_pack(const ProtobufCMessage *m, size_t *size)
         return packed;
 }
 
+static int failed(const char *method, const struct rpc_answer *answer, struct err *e)
+{
+        enum err_code kind = answer->code == GRPC_NOT_FOUND     ? ERR_NOT_FOUND
+                             : answer->code == GRPC_UNAVAILABLE ? ERR_BACKEND
+                                                                : ERR_INTERNAL;
+        return err_set(e, kind, "containerd: %s: %s", strrchr(method, '/') + 1,
+                answer->message != NULL ? answer->message : "no message");
+}
+
 int message_ask_until(struct rpc *rpc, const char *method, const ProtobufCMessage *request,
         int64_t timeout_ms, struct cancel *cancel, struct rpc_answer *answer, struct err *e)
 {
@@ -30,15 +39,28 @@ int message_ask_until(struct rpc *rpc, const char *method, const ProtobufCMessag
                 return 0;
         if (cancel_fired(cancel))
                 return err_set(e, ERR_CANCELLED, "cancelled");
-        enum err_code kind = answer->code == GRPC_NOT_FOUND     ? ERR_NOT_FOUND
-                             : answer->code == GRPC_UNAVAILABLE ? ERR_BACKEND
-                                                                : ERR_INTERNAL;
-        return err_set(e, kind, "containerd: %s: %s", strrchr(method, '/') + 1,
-                answer->message != NULL ? answer->message : "no message");
+        return failed(method, answer, e);
 }
 
 int message_ask(struct rpc *rpc, const char *method, const ProtobufCMessage *request,
         int64_t timeout_ms, struct rpc_answer *answer, struct err *e)
 {
         return message_ask_until(rpc, method, request, timeout_ms, NULL, answer, e);
+}
+
+int message_read(struct rpc *rpc, const char *method, const ProtobufCMessage *request,
+        int64_t timeout_ms, void (*each)(void *arg, const uint8_t *message, size_t size), void *arg,
+        struct err *e)
+{
+        size_t size = 0;
+        cleanup_free uint8_t *packed = message_pack(request, &size);
+        struct rpc_call call = {
+                .method = method,
+                .request = packed,
+                .request_size = size,
+                .timeout_ms = timeout_ms,
+        };
+        cleanup_rpc_answer struct rpc_answer answer = {0};
+        rpc_read(rpc, &call, each, arg, &answer);
+        return answer.code == GRPC_OK ? 0 : failed(method, &answer, e);
 }

@@ -22,5 +22,10 @@ int message_ask(struct rpc *rpc, const char *method, const ProtobufCMessage *req
 int message_ask_until(struct rpc *rpc, const char *method, const ProtobufCMessage *request,
         int64_t timeout_ms, struct cancel *cancel, struct rpc_answer *answer,
         struct err *e) ERR_MUST_CHECK;
+/* The same for what is answered by a stream, each message of which is handed over as in rpc_read.
+ */
+int message_read(struct rpc *rpc, const char *method, const ProtobufCMessage *request,
+        int64_t timeout_ms, void (*each)(void *arg, const uint8_t *message, size_t size), void *arg,
+        struct err *e) ERR_MUST_CHECK;
 
 #endif

@@ -10,6 +10,8 @@ import grpc
 from tests.integration.harness.cri import OPTIONS
 
 PATIENCE_S = 60
+STREAMS = ("/containerd.services.content.v1.Content/List",)  # what is answered by a stream: carried, and never held
+METADATA = [("containerd-namespace", "k8s.io")]
 
 
 class HeldAnswer:
@@ -62,12 +64,16 @@ class GrpcGate(grpc.GenericRpcHandler):
         return held
 
     def service(self, details):
+        if details.method in STREAMS:
+            return grpc.unary_stream_rpc_method_handler(lambda request, _: self.stream(details.method, request))
         return grpc.unary_unary_rpc_method_handler(
             lambda request, context: self.call(details.method, request, context))
 
     def start(self, path, request):
-        return self.backend.unary_unary(path).future(request, timeout=PATIENCE_S,
-                                                     metadata=[("containerd-namespace", "k8s.io")])
+        return self.backend.unary_unary(path).future(request, timeout=PATIENCE_S, metadata=METADATA)
+
+    def stream(self, path, request):
+        yield from self.backend.unary_stream(path)(request, timeout=PATIENCE_S, metadata=METADATA)
 
     def forward(self, path, request):
         return self.start(path, request).result()

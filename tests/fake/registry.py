@@ -42,6 +42,7 @@ RULES. The first rule that fits applies, alone, before authentication.
   port N, times N (then used up), skip N (the first N go by). name shows up in the log.
   status, headers, body (text, or JSON if no text), body_repeat N    this answer instead of the normal one
   redirect URL            307 (or status); {path} stands for path and query
+  strip PREFIX            answers as if the path began after that, for a registry that is below a path
   refuse_head STATUS      answers HEAD so, leaves other methods alone
   set_headers {name: value or list}, drop_headers [name], header_bomb BYTES, corrupt N (flips byte N of the
                           body, keeps lengths), trim N (cuts the last N bytes off; Content-Length
@@ -308,7 +309,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             body = (body if isinstance(body, str) else json.dumps(body)).encode() * rule.get("body_repeat", 1)
             answer = Answer(rule.get("status", 200), [], body)
         else:
-            answer = self.normal(request)
+            answer = self.normal(request._replace(path=request.path.removeprefix(rule.get("strip", ""))))
         for name in rule.get("drop_headers", ()):
             answer.drop(name)
         for name, value in {**rule.get("headers", {}), **rule.get("set_headers", {})}.items():

@@ -127,7 +127,7 @@ class Content:
 CONDITIONS = {"name", "method", "path", "query", "url", "header", "port", "times", "skip"}
 ACTIONS = {"status", "headers", "body", "body_repeat", "hold", "evaluate", "silence", "hang_up", "after_bytes",
            "drop_headers", "set_headers", "refuse_head", "redirect", "header_bomb", "corrupt", "trim",
-           "drip_ms", "then"}
+           "drip_ms", "then", "strip"}
 
 
 class Rule:

@@ -4,8 +4,10 @@ import hashlib
 import unittest
 
 from tests.integration.harness import wait_until
+from tests.integration.harness.wire import encode
 
 RELAY_NAMES = "127.0.0.1"
+LEASES = "/containerd.services.leases.v1.Leases"
 
 
 class ContentCase(unittest.TestCase):
@@ -13,6 +15,12 @@ class ContentCase(unittest.TestCase):
 
     def blob_path(self, digest):
         return self.containerd.home / "root/io.containerd.content.v1.content/blobs/sha256" / digest.partition(":")[2]
+
+    def keep(self, lease, kind, *names):
+        """A new lease: containerd collects none of these "ingests" or "content", which need not be there yet."""
+        self.containerd.call(f"{LEASES}/Create", encode([(1, lease)]))
+        for name in names:
+            self.containerd.call(f"{LEASES}/AddResource", encode([(1, lease), (2, [(1, name), (2, kind)])]))
 
     def check_content(self, image, reference):
         """Tag, ID and every byte; unpacked, too."""

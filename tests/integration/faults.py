@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import itertools
+import re
 
 from tests.fake.mirror import FakeMirrors
 from tests.fake.registry_client import INDEX, MANIFEST
@@ -11,35 +12,38 @@ from tests.integration.harness.images import self_signed
 FIRST, BOTH, DYING, NOTHING = "mirror 1 of 2", "both mirrors", "dying mirror", "nothing healthy"
 POSITIONS = (FIRST, BOTH, DYING, NOTHING)
 IN_THE_MIDDLE = 300000  # bytes of the big layer: containerd has some of them when it happens
-LATE = r"within \d+ ms|in \d+ ms"
-WRONG = r"does not match|digest|wrong content|corrupt|is not"
+LATE = r"^(no connection to|no answer from|not a byte from) \S+ (with)?in \d+ ms$"
+WRONG = r"^(the content has the digest sha256:[0-9a-f]{64}|wrong content)$"
+WRONG_SIZE = r"^sha256:[0-9a-f]{64} is said to have \d+ bytes, but it has \d+$"
 
 # what: the object that is concerned (index, small or big; "": all the mirror is).
 # rule: of the fake registry; state: of its port; host: the mirror has this name, or "https:".
-# why: what log and error say.
+# why: the reason as log and error give it, and no other fault's.
 Fault = collections.namedtuple("Fault", "name why what rule state host", defaults=("", None, None, None))
 
 FAULTS = (
     Fault("packets dropped", LATE, state="drop"),
-    Fault("connection refused", "refused|Couldn't connect|cannot connect", state="refuse"),
-    Fault("DNS failure", "resolve", host="mirror-{}.invalid"),
-    Fault("500", "500", rule={"status": 500}),
-    Fault("503", "503", rule={"status": 503}),
-    Fault("404", "not found|404", rule={"status": 404}),
-    Fault("401, foreign realm", "401|authori[sz]", rule={"status": 401}),
-    Fault("429, Retry-After", "429", rule={"status": 429, "headers": {"Retry-After": "30"}}),
-    Fault("TLS, wrong certificate", "certificate", host="https:"),
+    Fault("connection refused", r"^cannot connect to \S+: Connection refused$", state="refuse"),
+    Fault("DNS failure", r"^cannot resolve the name in \S+$", host="mirror-{}.invalid"),
+    Fault("500", ": 500 Internal Server Error$", rule={"status": 500}),
+    Fault("503", ": 503 Service Unavailable$", rule={"status": 503}),
+    Fault("404", ": not found$", rule={"status": 404}),
+    Fault("401, foreign realm", ": 401 Unauthorized$", rule={"status": 401}),
+    Fault("429, Retry-After", ": 429 Too Many Requests$", rule={"status": 429, "headers": {"Retry-After": "30"}}),
+    Fault("TLS, wrong certificate", r"^TLS with \S+ failed: .*\bcertificate\b", host="https:"),
     Fault("silent after accept", LATE, rule={"silence": True}),
-    Fault("slow drip", f"slow|{LATE}", rule={"drip_ms": 50}),
+    Fault("slow drip", rf"^too slow: \d+ bytes in \d+ ms$|{LATE}", rule={"drip_ms": 50}),
     Fault("stall in mid-blob", LATE, "big", rule={"silence": True, "after_bytes": IN_THE_MIDDLE}),
-    Fault("cut in mid-blob", "broke|closed", "big", rule={"hang_up": True, "after_bytes": IN_THE_MIDDLE}),
-    Fault("wrong length", f"length|bytes|{WRONG}", "big", rule={"trim": 1000}),
+    Fault("cut in mid-blob", r"^the connection to \S+ broke: ", "big", rule={"hang_up": True, "after_bytes": IN_THE_MIDDLE}),
+    Fault("wrong length", WRONG_SIZE, "big", rule={"trim": 1000}),
     Fault("corrupt small blob", WRONG, "small", rule={"corrupt": 100}),
     Fault("corrupt large blob", WRONG, "big", rule={"corrupt": IN_THE_MIDDLE}),
     Fault("corrupt manifest", WRONG, "index", rule={"corrupt": 10}),
-    Fault("another image's manifest", WRONG, "index", rule={"status": 200}),
-    Fault("redirect loop", "redirect", rule={"redirect": "http://127.0.0.1:{port}{{path}}"}),
+    Fault("another image's manifest", f"{WRONG}|{WRONG_SIZE}", "index", rule={"status": 200}),
+    Fault("redirect loop", r"^\S+ redirects more than \d+ times$", rule={"redirect": "http://127.0.0.1:{port}{{path}}"}),
 )
+FAILURE = re.compile(r"(source failed|mirror served wrong content|mirror went down) "
+                     r'.*?\b(?:source|mirror)=(\S+) .*?\berror=(?:"((?:[^"\\]|\\.)*)"|(\S+))')
 
 
 @dataclasses.dataclass(eq=False)
@@ -67,6 +71,18 @@ class Cell:
     def faulty(self):
         """The places of those that are or become faulty."""
         return range(2 if self.position in (BOTH, NOTHING) else 1)
+
+    @property
+    def what(self):
+        """The kind of the object that the fault is about; "" for all of them."""
+        kind = self.fault.what
+        return "manifest" if kind == "index" and self.position == DYING else kind
+
+    def failures(self, log, at):
+        """The reasons for which a mirror was left, as the log gives them; of the object that the fault is about."""
+        concerned = f" digest={getattr(self.image, self.what)} " if self.what else ""
+        found = [FAILURE.search(line) for line in log.splitlines() if concerned in line]
+        return [match[3] or match[4] for match in found if match and match[2] == self.urls[at]]
 
     def mentioned_in(self, line):
         return any(word in line for word in (self.host + "/", *self.urls))
@@ -158,9 +174,7 @@ class Faults:
             return [{"name": "fault", "path": f"^/v2/{cell.repo}/", "redirect": place + "{path}"}]
         if fault.rule is None:
             return []
-        rule, what = {"name": "fault", **fault.rule}, fault.what
-        if what == "index" and cell.position == DYING:
-            what = "manifest"
+        rule, what = {"name": "fault", **fault.rule}, cell.what
         if what:
             rule["path"] = cell.path(what)
         if "redirect" in rule:

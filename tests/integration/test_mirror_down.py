@@ -8,6 +8,7 @@ import unittest
 
 import grpc
 
+from tests.fake.mirror import FakeMirrors
 from tests.integration.harness import Containerd, Content, Cri, Daemon, Folder, Registry, wait_until
 from tests.integration.harness.cri import auth_config
 
@@ -17,6 +18,8 @@ CREDENTIALS = auth_config(username="ann", password="word-of-ann")
 LABEL = "cri-resolved/verified"
 COUNTER = "answers_degraded_mirror"
 MAX_STALE_S = 3600
+PAUSED, BEHIND, LIMITED = (f"{name}.example" for name in ("paused", "behind", "limited"))
+PAUSE = {"status": 429, "headers": {"Retry-After": "60"}}  # nobody asks whether it is back before that
 
 
 class Stage:
@@ -28,6 +31,12 @@ class Stage:
                   "max_stale": f"{MAX_STALE_S}s"}
         entries = {MIRROR: policy, UNCHECKED: {**policy, "degraded_without_authorisation": True},
                    NOTHING: {**policy, "mirrors": []}, FAIL: {**policy, "on_upstream_down": "fail"}}
+        self.fakes = stack.enter_context(FakeMirrors(self.folder))
+        self.ports = {}  # of upstream and mirror
+        for host in (PAUSED, BEHIND, LIMITED):
+            self.ports[host] = self.fakes.open_ports(2)
+            urls = [f"http://127.0.0.1:{port}" for port in self.ports[host]]
+            entries[host] = {**policy, "server": urls[0], "mirrors": urls[1:]}
         self.containerd = stack.enter_context(Containerd(self.folder, upstreams=dict.fromkeys(
             entries, self.registry.url)))
         self.daemon = stack.enter_context(Daemon(self.folder, self.containerd, entries, resolve={
@@ -198,6 +207,57 @@ class Present(Case):
     def test_verified_lately_with_credentials(self):
         self.two_versions()
         self.assertIn("degraded_without_authorisation", self.assert_refused(auth=CREDENTIALS))
+
+
+class Down(Case):
+    """The mirror is down for us, or was. Nobody else is left: it is asked."""
+
+    def start(self, host):
+        """Content that both have."""
+        self.host, self.fakes, (self.upstream, self.mirror) = host, stage.fakes, stage.ports[host]
+        self.addCleanup(self.fakes.rules, [])
+        content = Content(self.id(), (3_000,))
+        content.push(self.fakes, self.repository, "stable")
+        return content
+
+    def rule(self, **rule):
+        self.fakes.add_rule(port=self.mirror, **rule)
+
+    def assert_went_down(self):
+        self.assertEqual(1, len(self.daemon.wait_line(rf"mirror went down mirror=\S+:{self.mirror}\b")))
+
+    def assert_answers(self, content):
+        """The mirror, while the upstream is away; it is down for us before and after."""
+        self.fakes.set_state(self.upstream, "refuse")
+        self.assertEqual(self.cri.pull(self.image(self.host)), content.id)
+        self.assertRegex(self.pull_lines(self.host)[-1], r" warning pull .*\bsource=mirror\b.*\bdegraded=")
+        self.assertEqual([], self.daemon.lines(rf"mirror came back mirror=\S+:{self.mirror}\b"))
+
+    def test_a_mirror_that_failed(self):
+        content, other = self.start(PAUSED), f"{self.repository}-other"
+        Content(other, (3_000,)).push(self.fakes, other, "stable")
+        self.rule(path=f"/{other}/", **PAUSE)
+        self.cri.pull(f"{PAUSED}/{other}:stable")
+        self.assert_went_down()
+        self.assert_answers(content)
+
+    def test_a_cache_that_cannot_ask_its_upstream(self):
+        """What it does not have it answers with an error, and that takes it down; what it has, it has."""
+        content = self.start(BEHIND)
+        self.rule(path=r"^/v2/(unknown/.*)?$", status=503)
+        self.fakes.set_state(self.upstream, "refuse")
+        for number in range(3):
+            self.assertIn("503", self.assert_refused(BEHIND, image=f"{BEHIND}/unknown/{number}:stable"))
+        self.assert_went_down()
+        self.assert_answers(content)
+
+    def test_a_mirror_that_asks_for_a_pause(self):
+        content = self.start(LIMITED)
+        self.rule(path="/manifests/stable", times=1, **PAUSE)
+        self.fakes.set_state(self.upstream, "refuse")
+        self.assertIn("429", self.assert_refused(LIMITED))
+        self.assert_went_down()
+        self.assert_answers(content)
 
 
 if __name__ == "__main__":

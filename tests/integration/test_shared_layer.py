@@ -16,7 +16,6 @@ from tests.fake.registry_client import CONFIG, LAYER, MANIFEST
 from tests.integration.content_case import ContentCase
 from tests.integration.harness import Containerd, Cri, Daemon, Folder, free_port
 from tests.integration.harness.cri import auth_config
-from tests.integration.harness.wire import encode
 
 CONTAINERDS = ("1.6", "1.7", "2")
 TIMEOUT_S = 600
@@ -24,7 +23,6 @@ FULL = os.environ.get("CRI_RESOLVED_FULL") == "1"
 SHARED_ROUNDS, CROWD_ROUNDS, SPOILT_ROUNDS = (50, 20, 20) if FULL else (8, 4, 3)
 BIG_BYTES = 1 << 20
 CROWD = 12
-LEASES = "/containerd.services.leases.v1.Leases"
 
 
 def at_once(jobs):
@@ -75,10 +73,6 @@ class MirrorCase(ContentCase):
             host = reference.partition("/")[0]
             lines = [line for line in self.daemon.log().splitlines() if host in line]
             self.fail("\n".join([f"{error.code().name} {error.details()}", *lines[-40:]]))
-
-    def keep_ingest(self, lease, ref):
-        self.containerd.call(f"{LEASES}/Create", encode([(1, lease)]))
-        self.containerd.call(f"{LEASES}/AddResource", encode([(1, lease), (2, [(1, ref), (2, "ingests")])]))
 
     def gets(self, port, repo):
         """What a port was asked for of a repository's content, in order."""
@@ -220,7 +214,7 @@ class SpoiltBefore(MirrorCase):
         repo, reference = f"team/{host}", f"{host}/team/{host}:stable"
         image = self.upstream.mirrored_image(repo, "stable", host)
         self.upstream.rules([{"port": self.liar, "path": image.big, "corrupt": 500000}])
-        self.keep_ingest(host, f"layer-{image.big}")
+        self.keep(host, "ingests", f"layer-{image.big}")
         self.containerd.set_upstream(host, self.upstream.url, f"http://127.0.0.1:{self.liar}")
         self.assert_spoilt(image, reference)
         return image, reference
@@ -289,7 +283,7 @@ class OtherRoles(MirrorCase):
         self.upstream.put_manifest(self.evil, "stable", {
             "schemaVersion": 2, "mediaType": MANIFEST, "layers": [small],
             "config": {"mediaType": CONFIG, "digest": self.image.big, "size": self.size}})
-        self.keep_ingest(self.evil, self.config_ref)
+        self.keep(self.evil, "ingests", self.config_ref)
     def aborted(self):
         """The refs that were aborted of the digest."""
         lines = self.daemon.lines(f"a spoilt ingest was aborted.*{self.image.big}")
@@ -340,7 +334,7 @@ class OtherRoles(MirrorCase):
                 digest = self.upstream.put_manifest(repo, "stable", body)
                 image = self.image._replace(index=digest, manifest=digest)
                 self.upstream.rules([{"path": f"/{repo}/blobs/{image.big}", "corrupt": self.AT, "times": 1}])
-                self.keep_ingest(repo, ref)
+                self.keep(repo, "ingests", ref)
                 reference = f"{host}/{repo}:stable"
                 self.assertEqual(image.config, self.pull(self.client(), reference))
                 self.check_content(image, reference)

@@ -269,6 +269,14 @@ class Containerd:
             found[image.text(1)] = Record(target.text(2), target.text(1), image.map(2))
         return found
 
+    def content(self):
+        """The content store: digest -> labels."""
+        self.store()  # there is a channel
+        method = self.channel.unary_stream("/containerd.services.content.v1.Content/List", request_serializer=None,
+                                           response_deserializer=None)
+        pages = method(b"", timeout=20, metadata=[("containerd-namespace", "k8s.io")])
+        return {info.text(1): info.map(5) for page in pages for info in decode(page).messages(1)}
+
     def set_label(self, name, key, value):
         """Sets one label of an image record."""
         self.call("/containerd.services.images.v1.Images/Update",
