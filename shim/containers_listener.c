@@ -24,13 +24,19 @@ static void replace(char **to, char *text)
         *to = text;
 }
 
-void container_set_reference(struct container *c, const char *said)
+/* Zeroed if it is none: an image's ID would pass as a tag of a repository named sha256. */
+static void read_reference(const char *said, struct ref *out)
 {
         struct err unused;
+        if (said == NULL || ref_is_image_id(said, NULL) ||
+                ref_parse(said, strlen(said), out, &unused) < 0)
+                *out = (struct ref){0};
+}
+
+void container_set_reference(struct container *c, const char *said)
+{
         ref_fini(&c->image.ref);
-        c->image.ref = (struct ref){0};
-        if (said != NULL && ref_parse(said, strlen(said), &c->image.ref, &unused) < 0)
-                c->image.ref = (struct ref){0};
+        read_reference(said, &c->image.ref);
 }
 
 /* ---- the table; under the lock ---- */
@@ -209,13 +215,10 @@ static void container_creating(void *arg, const struct nri_pod *pod,
         const struct nri_container *container, struct nri_creation *answer)
 {
         struct containers *c = arg;
-        struct err unused;
         cleanup_ref struct ref ref = {0};
         cleanup_config const struct config *config = config_get();
         bool has_entry = false;
-        if (container->image == NULL ||
-                ref_parse(container->image, strlen(container->image), &ref, &unused) < 0)
-                ref = (struct ref){0};
+        read_reference(container->image, &ref);
         pthread_mutex_lock(&c->lock);
         struct creation_facts facts = {
                 .names = &c->names,

@@ -116,6 +116,22 @@ static void what_the_pod_says_is_told_by_cri(void **state)
         containers_free(c);
 }
 
+/* As crictl gives it: the runtime takes it for the pod's own string. */
+static void an_id_is_no_reference(void **state)
+{
+        (void)state;
+        struct nri_listener l;
+        struct containers *c = connected(&l);
+        struct nri_creation says = {0};
+        struct nri_container by_id = container("c1", NRI_CREATED);
+        by_id.image = ID;
+        l.container_removed(l.arg, "c1");
+        l.container_creating(l.arg, &pod, &by_id, &says);
+        assert_string_equal(all(c).ids, "c1 ");
+        assert_string_equal(all(c).reference, "");
+        containers_free(c);
+}
+
 static void counted_by_upstream(void **state)
 {
         (void)state;
@@ -327,6 +343,7 @@ int main(void)
                 CONFIGURED(nothing_is_known_without_a_connection),
                 CONFIGURED(states_only_go_on),
                 CONFIGURED(what_the_pod_says_is_told_by_cri),
+                CONFIGURED(an_id_is_no_reference),
                 CONFIGURED(counted_by_upstream),
                 CONFIGURED(a_long_table_is_met_whole),
                 CONFIGURED(each_of_thousands_has_its_own_pod),
