@@ -29,7 +29,7 @@ struct hosts_mirror {
         bool may_resolve;
         bool override_path;
         bool skip_verify;
-        char *ca_file; /* the first, as a whole path; NULL: none */
+        char *ca_file;                  /* the first, as a whole path; NULL: none */
         char *client_cert, *client_key; /* of containerd's old sections; NULL: none */
 };
 
