@@ -97,7 +97,6 @@ char *grant_ref_of(struct grant *g, const char *digest);
 
 /* Digests by what happened to them, each once. */
 enum grant_list {
-        GRANT_SERVED,  /* sent whole */
         GRANT_SPOILT,  /* cut short after bytes had left: locked, for the flight to clean */
         GRANT_REFUSED, /* refused because another pull has spoilt them */
         GRANT_LISTS

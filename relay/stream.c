@@ -219,10 +219,8 @@ static ssize_t read_pumped(struct stream *s, char *buf, size_t max)
                         spoil(s);
                 return n;
         }
-        if (withhold(s)) {
-                grant_add(s->grant, GRANT_SERVED, s->feed.digest);
+        if (withhold(s))
                 return give_withheld(s, buf, max);
-        }
         spoil(s);
         return -1;
 }
@@ -286,8 +284,6 @@ static ssize_t read_held(struct stream *s, char *buf, size_t max)
         size_t n = left < max ? left : max;
         memcpy(buf, s->whole->data + s->whole_sent, n);
         s->whole_sent += n;
-        if (s->whole_sent == s->whole->size)
-                grant_add(s->grant, GRANT_SERVED, s->feed.digest);
         return n > 0 ? (ssize_t)n : -1;
 }
 
