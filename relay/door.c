@@ -138,6 +138,7 @@ static void judge(struct door *d, size_t at, size_t size)
         }
         forget(d, at);
         d->events.enter(d->events.arg, fd);
+        d->ticking = true;
 }
 
 /* Its last bytes are of no interest, but it must be able to send them. */

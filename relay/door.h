@@ -26,7 +26,8 @@ struct door_events {
         const char *(*judge)(void *arg, const char *head, size_t size);
         /* On the door's thread: it may. The descriptor is the callee's. */
         void (*enter)(void *arg, int fd);
-        /* On the door's thread, every second while it returns true; see door_wake. */
+        /* On the door's thread, every second while it returns true, and again when one has
+         * entered; see door_wake. */
         bool (*tick)(void *arg);
         void *arg;
 };

@@ -7,12 +7,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 enum {
-        /* Without a byte in either direction while an answer is on its way. Who reads a layer
-         * slowly is no idler: its disk may be busy, and a cut would fail the pull. */
-        BUSY_TIMEOUT_S = 300,
         /* libmicrohttpd 0.9.75 keeps a lock for ever when its own limit is reached: it never is,
          * and ours (struct httpd_limits) is kept by who lets connections in. */
         NO_LIMIT = 1 << 20,
@@ -23,10 +21,11 @@ enum {
 /* A connection, from httpd_enter until libmicrohttpd is about to close it. Under the lock. */
 struct connection {
         struct connection *previous, *next;
-        int fd;       /* nobody else has this number until then */
-        bool started; /* libmicrohttpd has it, and will say when it ends */
-        bool busy;    /* has asked, and has not got all of its answer */
-        bool leaving; /* was told to make room */
+        int fd;           /* nobody else has this number until then */
+        int64_t since_ms; /* it came, asked, or had got all of an answer */
+        bool started;     /* libmicrohttpd has it, and will say when it ends */
+        bool busy;        /* has asked, and has not got all of its answer */
+        bool leaving;     /* was told to */
 };
 
 struct httpd {
@@ -35,7 +34,7 @@ struct httpd {
         void *arg;
         struct httpd_limits limits;
         pthread_mutex_t lock;
-        pthread_cond_t left;             /* one that was told to make room */
+        pthread_cond_t left;             /* one that was told to */
         struct connection *first, *last; /* who was silent for longest is first */
         unsigned connections, leaving;
 };
@@ -44,6 +43,7 @@ struct httpd {
 
 static void append(struct httpd *h, struct connection *c)
 {
+        c->since_ms = clock_mono_ms();
         c->next = NULL;
         c->previous = h->last;
         *(h->last != NULL ? &h->last->next : &h->first) = c;
@@ -88,6 +88,14 @@ static bool is_silent(const struct connection *c)
                (!c->started || recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0);
 }
 
+static void send_away(struct httpd *h, struct connection *c)
+{
+        c->leaving = true;
+        h->leaving++;
+        if (c->started)
+                hang_up(c);
+}
+
 /* Or a few that say nothing would keep everybody else out. False: all are at work. */
 static bool make_room(struct httpd *h)
 {
@@ -96,10 +104,7 @@ static bool make_room(struct httpd *h)
                 c = c->next;
         if (c == NULL)
                 return false;
-        c->leaving = true;
-        h->leaving++;
-        if (c->started)
-                hang_up(c);
+        send_away(h, c);
         return true;
 }
 
@@ -221,11 +226,6 @@ static int fd_of(struct MHD_Connection *connection)
         return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 }
 
-static void set_timeout(struct MHD_Connection *connection, unsigned seconds)
-{
-        MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, seconds);
-}
-
 /* NOLINTBEGIN(readability-non-const-parameter): libmicrohttpd's own signature */
 /* Called twice for each request. An answer to the first call, with *state NULL, is given before any
  * upload is read, and ends the connection: it is for those who upload, and they are refused. */
@@ -242,7 +242,6 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
                 *state = h;
                 return MHD_YES;
         }
-        set_timeout(connection, BUSY_TIMEOUT_S); /* the handler may wait for long, too */
         struct httpd_request request = {
                 .method = method,
                 .path = url,
@@ -266,10 +265,8 @@ static void end_request(void *arg, struct MHD_Connection *connection, void **sta
 {
         (void)state;
         struct httpd *h = arg;
-        if (why != MHD_REQUEST_TERMINATED_COMPLETED_OK)
-                return;
-        set_timeout(connection, h->limits.idle_timeout_s);
-        set_busy(h, connection, false);
+        if (why == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+                set_busy(h, connection, false);
 }
 
 /* ---- life ---- */
@@ -292,12 +289,14 @@ struct httpd *httpd_new(httpd_handler_fn handler, void *arg, const struct httpd_
         h->limits = *limits;
         pthread_mutex_init(&h->lock, NULL);
         pthread_cond_init(&h->left, NULL);
+        /* The one time-out that libmicrohttpd keeps is for answers: that of idle connections is
+         * shorter, and 1.0 ignores MHD_CONNECTION_OPTION_TIMEOUT where connections have threads. */
         h->daemon =
                 MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
                                          MHD_USE_POLL | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC,
                         0, NULL, NULL, handle, h, MHD_OPTION_CONNECTION_LIMIT, (unsigned)NO_LIMIT,
                         MHD_OPTION_NOTIFY_CONNECTION, notice, h, MHD_OPTION_CONNECTION_TIMEOUT,
-                        limits->idle_timeout_s, MHD_OPTION_NOTIFY_COMPLETED, end_request, h,
+                        limits->stall_timeout_s, MHD_OPTION_NOTIFY_COMPLETED, end_request, h,
                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
                         MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK_BYTES, MHD_OPTION_END);
         return h->daemon != NULL ? take(&h) : NULL;
@@ -330,6 +329,18 @@ bool httpd_enter(struct httpd *h, int fd)
         if (!entered)
                 let_go(h, c);
         return entered;
+}
+
+bool httpd_tick(struct httpd *h)
+{
+        int64_t late_ms = clock_mono_ms() - (int64_t)h->limits.idle_timeout_s * 1000;
+        pthread_mutex_lock(&h->lock);
+        for (struct connection *c = h->first; c != NULL && c->since_ms <= late_ms; c = c->next)
+                if (c->started && is_silent(c))
+                        send_away(h, c);
+        bool wanted = h->connections > 0;
+        pthread_mutex_unlock(&h->lock);
+        return wanted;
 }
 
 unsigned httpd_connections(struct httpd *h)

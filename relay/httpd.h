@@ -41,15 +41,20 @@ typedef void (*httpd_handler_fn)(void *arg, const struct httpd_request *q, struc
 
 struct httpd;
 struct httpd_limits {
-        unsigned connections;    /* one more takes the place of who was silent for longest; it is
-                                    closed if all are at work */
-        unsigned idle_timeout_s; /* for the next request of a connection */
+        unsigned connections;     /* one more takes the place of who was silent for longest; it is
+                                     closed if all are at work */
+        unsigned idle_timeout_s;  /* for the next request of a connection; see httpd_tick */
+        unsigned stall_timeout_s; /* of an answer under way, without a byte to its client; not less
+                                     than idle_timeout_s */
 };
 /* NULL if there are no threads or descriptors for it. */
 struct httpd *httpd_new(httpd_handler_fn handler, void *arg, const struct httpd_limits *limits);
 void httpd_free(struct httpd *h); /* waits for the connections' threads; accepts NULL */
 /* Takes the descriptor; false when it was closed at once. Any thread. */
 bool httpd_enter(struct httpd *h, int fd);
+/* Ends those who were idle for too long. Who lets connections in calls this, about once a second
+ * for as long as it returns true, and again from the next httpd_enter on. Any thread. */
+bool httpd_tick(struct httpd *h);
 unsigned httpd_connections(struct httpd *h);
 
 #endif

@@ -21,6 +21,9 @@ enum {
         STATUS_BAD_GATEWAY = 502,
         CONNECTIONS_MAX = 512,
         IDLE_TIMEOUT_S = 15,
+        /* Who reads a layer slowly is no idler: its disk may be busy, and a cut would fail the
+         * pull. Nor is who waits for a source. */
+        STALL_TIMEOUT_S = 300,
 };
 
 struct relay {
@@ -186,7 +189,8 @@ static void enter(void *arg, int fd)
 static bool tick(void *arg)
 {
         struct relay *r = arg;
-        return grants_check_reach(r->grants);
+        bool connected = httpd_tick(r->httpd);
+        return grants_check_reach(r->grants) || connected;
 }
 
 /* ---- life ---- */
@@ -199,8 +203,9 @@ struct relay *relay_new(struct registry *registry, uint16_t port)
         r->grants = grants_new();
         r->parts = (struct stream_parts){
                 .registry = registry, .room = body_room_new(), .spoilt = spoilt_new()};
-        static const struct httpd_limits limits = {
-                .connections = CONNECTIONS_MAX, .idle_timeout_s = IDLE_TIMEOUT_S};
+        static const struct httpd_limits limits = {.connections = CONNECTIONS_MAX,
+                .idle_timeout_s = IDLE_TIMEOUT_S,
+                .stall_timeout_s = STALL_TIMEOUT_S};
         r->httpd = httpd_new(serve, r, &limits);
         if (r->httpd == NULL) {
                 relay_free(r);

@@ -14,6 +14,9 @@
 enum {
         CONNECTIONS_MAX = 64,
         IDLE_TIMEOUT_S = 15,
+        STALL_TIMEOUT_S = 30, /* answers are at hand, and small: who does not read them must not
+                                 keep a place */
+        TICK_MS = 1000,
         PAUSE_MS = 100, /* without descriptors or memory: let some call end first */
 };
 
@@ -48,7 +51,7 @@ static void *accept_main(void *arg)
                 {.fd = l->options.fd, .events = POLLIN},
         };
         for (;;) {
-                poll(polled, 2, -1);
+                poll(polled, 2, httpd_tick(l->httpd) ? TICK_MS : -1);
                 if (polled[0].revents != 0)
                         return NULL;
                 if (polled[1].revents != 0 && !accept_one(l) && poll(polled, 1, PAUSE_MS) > 0)
@@ -60,8 +63,9 @@ static void *accept_main(void *arg)
 
 static int start(struct http_listener *l, struct err *e)
 {
-        static const struct httpd_limits limits = {
-                .connections = CONNECTIONS_MAX, .idle_timeout_s = IDLE_TIMEOUT_S};
+        static const struct httpd_limits limits = {.connections = CONNECTIONS_MAX,
+                .idle_timeout_s = IDLE_TIMEOUT_S,
+                .stall_timeout_s = STALL_TIMEOUT_S};
         fcntl(l->options.fd, F_SETFD, FD_CLOEXEC);
         fcntl(l->options.fd, F_SETFL, fcntl(l->options.fd, F_GETFL) | O_NONBLOCK);
         l->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

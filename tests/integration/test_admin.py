@@ -151,6 +151,18 @@ class Door(unittest.TestCase):
             client.connect(str(self.daemon.admin_socket))
         self.assertEqual(self.daemon.admin("/healthz")[0], 200)
 
+    def test_an_idle_client_is_cut(self):
+        """After a quarter of a minute, whether it has ever asked or not."""
+        asked, silent = UnixConnection(self.daemon.admin_socket), socket.socket(socket.AF_UNIX)
+        self.addCleanup(asked.close)
+        self.addCleanup(silent.close)
+        asked.request("GET", "/healthz")
+        self.assertEqual(asked.getresponse().read(), b'{\n  "status": "ok"\n}\n')
+        silent.connect(str(self.daemon.admin_socket))
+        for client in (asked.sock, silent):
+            client.settimeout(120)
+            self.assertEqual(client.recv(1), b"")
+
     def test_a_client_that_does_not_read(self):
         clients = []
         for _ in range(8):

@@ -26,6 +26,8 @@ struct hall {
         int fds[ENTERED_MAX]; /* who came in, in order */
         size_t count;
         sem_t entered, ticked;
+        sem_t settled;  /* a tick after somebody entered */
+        bool unsettled; /* the door's thread alone */
         atomic_int ticks_wanted;
 };
 
@@ -44,6 +46,7 @@ static void enter(void *arg, int fd)
         pthread_mutex_lock(&h->lock);
         h->fds[h->count++] = fd;
         pthread_mutex_unlock(&h->lock);
+        h->unsettled = true;
         sem_post(&h->entered);
 }
 
@@ -51,6 +54,9 @@ static bool tick(void *arg)
 {
         struct hall *h = arg;
         sem_post(&h->ticked);
+        if (h->unsettled)
+                sem_post(&h->settled);
+        h->unsettled = false;
         return atomic_fetch_sub(&h->ticks_wanted, 1) > 1;
 }
 
@@ -60,6 +66,7 @@ static void begin(struct hall *h, int port)
         pthread_mutex_init(&h->lock, NULL);
         sem_init(&h->entered, 0, 0);
         sem_init(&h->ticked, 0, 0);
+        sem_init(&h->settled, 0, 0);
         struct door_events events = {.judge = judge, .enter = enter, .tick = tick, .arg = h};
         h->door = door_new((uint16_t)port, -1, &events);
 }
@@ -71,6 +78,7 @@ static void end(struct hall *h)
                 close(h->fds[i]);
         sem_destroy(&h->entered);
         sem_destroy(&h->ticked);
+        sem_destroy(&h->settled);
         pthread_mutex_destroy(&h->lock);
 }
 
@@ -411,6 +419,22 @@ static void ticks(void **state)
         end(&h);
 }
 
+/* Also within the second after one that wanted no more. */
+static void who_enters_brings_a_tick(void **state)
+{
+        (void)state;
+        struct hall h;
+        begin(&h, client_free_port());
+        for (size_t i = 0; i < 2; i++) {
+                int fd = client_connect(h.port);
+                client_puts(fd, HEAD);
+                assert_next(&h, i, HEAD);
+                sem_wait(&h.settled);
+                close(fd);
+        }
+        end(&h);
+}
+
 static void the_end_closes_all(void **state)
 {
         (void)state;
@@ -441,6 +465,7 @@ int main(void)
                 cmocka_unit_test(a_port_that_is_taken),
                 cmocka_unit_test(no_descriptors),
                 cmocka_unit_test(ticks),
+                cmocka_unit_test(who_enters_brings_a_tick),
                 cmocka_unit_test(the_end_closes_all),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,8 @@
 #include <stdint.h>
 /* cmocka wants the four above first. */
 #include <cmocka.h>
+#include <poll.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 
@@ -13,6 +15,7 @@
 
 enum {
         FOR_EVER_S = 3600,
+        TICK_MS = 50,
         LARGE_BYTES = 40 * 1000 * 1000,
         CUT_AT_BYTES = 1000 * 1000,
         PLACES = 16,
@@ -24,6 +27,7 @@ enum {
 struct site {
         struct httpd *httpd;
         sem_t freed; /* a body */
+        sem_t late;  /* the source of /late has something */
         atomic_int reads;
         char seen[300]; /* the last request: method path authorization */
 };
@@ -31,6 +35,7 @@ struct site {
 struct content {
         struct site *site;
         int64_t size, sent, cut_at; /* cut_at -1: not at all */
+        bool late;
 };
 
 static char byte_at(int64_t position)
@@ -45,6 +50,8 @@ static ssize_t read_content(void *arg, char *buf, size_t max)
         atomic_fetch_add(&c->site->reads, 1);
         if (max < HTTPD_BLOCK_BYTES && (int64_t)max < left)
                 abort(); /* broken promise */
+        if (c->late && c->sent == 0)
+                sem_wait(&c->site->late);
         if (c->cut_at >= 0 && c->sent >= c->cut_at)
                 return -1;
         /* Never all that is wanted: a source gives what it has. */
@@ -62,14 +69,15 @@ static void free_content(void *arg)
         free(c);
 }
 
-static void answer_content(struct site *s, int64_t size, int64_t cut_at, struct httpd_answer *a)
+static void answer_content(struct site *s, const struct content *like, struct httpd_answer *a)
 {
         struct content *c = mem_zalloc(sizeof(*c));
-        *c = (struct content){.site = s, .size = size, .cut_at = cut_at};
+        *c = *like;
+        c->site = s;
         *a = (struct httpd_answer){.status = 200,
                 .content_type = "text/x-test",
                 .digest = DIGEST,
-                .size = size,
+                .size = c->size,
                 .read = read_content,
                 .free = free_content,
                 .body = c};
@@ -77,27 +85,34 @@ static void answer_content(struct site *s, int64_t size, int64_t cut_at, struct 
 
 static void serve(void *arg, const struct httpd_request *q, struct httpd_answer *a)
 {
+        static const struct {
+                const char *path;
+                struct content content;
+        } contents[] = {
+                {"/small", {.size = 5, .cut_at = -1}},
+                {"/nothing", {.size = 0, .cut_at = -1}},
+                {"/large", {.size = LARGE_BYTES, .cut_at = -1}},
+                {"/late", {.size = 5, .cut_at = -1, .late = true}},
+                {"/cut", {.size = LARGE_BYTES, .cut_at = CUT_AT_BYTES}},
+        };
         struct site *s = arg;
         snprintf(s->seen, sizeof(s->seen), "%s %s %s", q->method, q->path, q->authorization);
-        if (strcmp(q->path, "/small") == 0)
-                answer_content(s, 5, -1, a);
-        else if (strcmp(q->path, "/nothing") == 0)
-                answer_content(s, 0, -1, a);
-        else if (strcmp(q->path, "/large") == 0)
-                answer_content(s, LARGE_BYTES, -1, a);
-        else if (strcmp(q->path, "/cut") == 0)
-                answer_content(s, LARGE_BYTES, CUT_AT_BYTES, a);
-        else if (strcmp(q->path, "/challenge") == 0)
+        a->status = 404;
+        if (strcmp(q->path, "/challenge") == 0)
                 *a = (struct httpd_answer){.status = 401, .challenge = "Basic realm=\"x\""};
-        else
-                a->status = 404;
+        for (size_t i = 0; i < sizeof(contents) / sizeof(contents[0]); i++)
+                if (strcmp(q->path, contents[i].path) == 0)
+                        answer_content(s, &contents[i].content, a);
 }
 
-static void begin(struct site *s, unsigned idle_timeout_s)
+static void begin(struct site *s, unsigned idle_timeout_s, unsigned stall_timeout_s)
 {
         *s = (struct site){0};
         sem_init(&s->freed, 0, 0);
-        struct httpd_limits limits = {.connections = PLACES, .idle_timeout_s = idle_timeout_s};
+        sem_init(&s->late, 0, 0);
+        struct httpd_limits limits = {.connections = PLACES,
+                .idle_timeout_s = idle_timeout_s,
+                .stall_timeout_s = stall_timeout_s};
         s->httpd = httpd_new(serve, s, &limits);
         assert_non_null(s->httpd);
 }
@@ -106,6 +121,7 @@ static void end(struct site *s)
 {
         httpd_free(s->httpd);
         sem_destroy(&s->freed);
+        sem_destroy(&s->late);
 }
 
 /* A connection of which the httpd has the other end. */
@@ -148,7 +164,7 @@ static void who_is_refused_keeps_nothing(void **state)
 {
         (void)state;
         struct site s;
-        begin(&s, 15);
+        begin(&s, FOR_EVER_S, FOR_EVER_S);
         static const struct {
                 const char *method, *path;
                 int status;
@@ -179,7 +195,7 @@ static void what_a_request_says(void **state)
 {
         (void)state;
         struct site s;
-        begin(&s, 15);
+        begin(&s, FOR_EVER_S, FOR_EVER_S);
         int fd = enter(&s);
         cleanup_client_answer struct client_answer a = {0};
         client_puts(fd, "PUT /a%2fb%3Fc%00d/%7e?ns=ghcr.io HTTP/1.1\r\nHost: x\r\n"
@@ -195,7 +211,7 @@ static void one_connection_many_requests(void **state)
 {
         (void)state;
         struct site s;
-        begin(&s, 15);
+        begin(&s, FOR_EVER_S, FOR_EVER_S);
         int fd = enter(&s);
         static const struct {
                 const char *method, *path;
@@ -236,7 +252,7 @@ static void a_body_that_breaks_off_is_cut(void **state)
 {
         (void)state;
         struct site s;
-        begin(&s, 15);
+        begin(&s, FOR_EVER_S, FOR_EVER_S);
         int fd = enter(&s);
         cleanup_client_answer struct client_answer a = {0};
         ask(fd, "GET", "/cut");
@@ -254,7 +270,7 @@ static void who_hangs_up_frees_the_body(void **state)
 {
         (void)state;
         struct site s;
-        begin(&s, 15);
+        begin(&s, FOR_EVER_S, FOR_EVER_S);
         int fd = enter(&s);
         cleanup_client_answer struct client_answer a = {0};
         ask(fd, "GET", "/large");
@@ -264,30 +280,96 @@ static void who_hangs_up_frees_the_body(void **state)
         end(&s);
 }
 
-/* Idle connections end. An answer that is read slowly, at times not at all, does not. */
-static void slow_readers_are_no_idlers(void **state)
+/* Ticks until the other side has said or ended something: whether that was the end. */
+static bool ticks_end(struct site *s, int fd)
 {
-        (void)state;
-        struct site s;
-        begin(&s, 1);
-        int slow = enter(&s);
-        cleanup_client_answer struct client_answer a = {0};
-        ask(slow, "GET", "/large");
-        assert_true(client_read_head(slow, &a));
-        for (int i = 0; i < 2; i++) { /* as long as two others, one after the other, are idle */
+        struct pollfd polled = {.fd = fd, .events = POLLIN};
+        do
+                httpd_tick(s->httpd);
+        while (poll(&polled, 1, TICK_MS) == 0);
+        return client_ended(fd);
+}
+
+/* Until two connections, one after the other, were idle for too long. */
+static void see_two_idlers_end(struct site *s)
+{
+        for (int i = 0; i < 2; i++) {
                 cleanup_client_answer struct client_answer small = {0};
-                int fd = enter(&s);
+                int fd = enter(s);
                 ask(fd, "GET", "/small");
                 assert_true(client_read_head(fd, &small));
                 client_read_body(fd, &small);
-                assert_true(client_ended(fd));
+                assert_true(ticks_end(s, fd));
                 close(fd);
         }
-        client_read_body(slow, &a);
-        assert_false(a.cut);
-        check_bytes(&a);
-        assert_true(client_ended(slow)); /* now it is idle */
-        close(slow);
+}
+
+/* Idle connections end. An answer that is read slowly, at times not at all, does not, nor one whose
+ * source is slow. */
+static void slow_answers_are_not_idle(void **state)
+{
+        (void)state;
+        static const char *const paths[] = {"/large", "/late"};
+        struct site s;
+        begin(&s, 1, FOR_EVER_S);
+        for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+                int slow = enter(&s);
+                cleanup_client_answer struct client_answer a = {0};
+                ask(slow, "GET", paths[i]);
+                assert_true(client_read_head(slow, &a));
+                see_two_idlers_end(&s);
+                sem_post(&s.late);
+                client_read_body(slow, &a);
+                assert_false(a.cut);
+                check_bytes(&a);
+                assert_true(ticks_end(&s, slow)); /* now it is idle */
+                close(slow);
+        }
+        end(&s);
+}
+
+static void who_takes_nothing_of_an_answer_is_cut(void **state)
+{
+        (void)state;
+        struct site s;
+        begin(&s, 1, 1);
+        int fd = enter(&s);
+        cleanup_client_answer struct client_answer a = {0};
+        ask(fd, "GET", "/large");
+        assert_true(client_read_head(fd, &a));
+        sem_wait(&s.freed);
+        client_read_body(fd, &a);
+        assert_true(a.cut);
+        close(fd);
+        end(&s);
+}
+
+static void half_a_request_is_idle(void **state)
+{
+        (void)state;
+        static const char *const words[] = {"", "GET /small HTTP/1.1\r\nHost:"};
+        struct site s;
+        begin(&s, 1, FOR_EVER_S);
+        for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+                int fd = enter(&s);
+                client_puts(fd, words[i]);
+                assert_true(ticks_end(&s, fd));
+                close(fd);
+        }
+        end(&s);
+}
+
+static void without_connections_no_ticks_are_wanted(void **state)
+{
+        (void)state;
+        struct site s;
+        begin(&s, FOR_EVER_S, FOR_EVER_S);
+        assert_false(httpd_tick(s.httpd));
+        int fd = enter(&s);
+        assert_true(httpd_tick(s.httpd));
+        close(fd);
+        while (httpd_tick(s.httpd)) /* until its thread has seen that */
+                sched_yield();
         end(&s);
 }
 
@@ -295,7 +377,7 @@ static void the_end_does_not_wait_for_clients(void **state)
 {
         (void)state;
         struct site s;
-        begin(&s, 15);
+        begin(&s, FOR_EVER_S, FOR_EVER_S);
         int idle = enter(&s);
         int reading = enter(&s);
         cleanup_client_answer struct client_answer a = {0};
@@ -327,7 +409,7 @@ static void silent_ones_make_room(void **state)
 {
         (void)state;
         struct site s;
-        begin(&s, FOR_EVER_S);
+        begin(&s, FOR_EVER_S, FOR_EVER_S);
         int crowd[CROWD];
         for (size_t i = 0; i < CROWD; i++)
                 crowd[i] = enter(&s);
@@ -348,7 +430,7 @@ static void half_a_request_keeps_no_place(void **state)
 {
         (void)state;
         struct site s;
-        begin(&s, FOR_EVER_S);
+        begin(&s, FOR_EVER_S, FOR_EVER_S);
         int crowd[PLACES];
         for (size_t i = 0; i < PLACES; i++) {
                 crowd[i] = enter(&s);
@@ -369,7 +451,7 @@ static void who_has_spoken_last_goes_last(void **state)
 {
         (void)state;
         struct site s;
-        begin(&s, FOR_EVER_S);
+        begin(&s, FOR_EVER_S, FOR_EVER_S);
         int fds[PLACES + 1];
         for (size_t i = 0; i < PLACES; i++)
                 fds[i] = enter(&s);
@@ -387,7 +469,7 @@ static void who_is_at_work_makes_no_room(void **state)
 {
         (void)state;
         struct site s;
-        begin(&s, FOR_EVER_S);
+        begin(&s, FOR_EVER_S, FOR_EVER_S);
         int fds[PLACES];
         struct client_answer answers[PLACES] = {0};
         for (size_t i = 0; i < PLACES; i++) {
@@ -415,7 +497,10 @@ int main(void)
                 cmocka_unit_test(one_connection_many_requests),
                 cmocka_unit_test(a_body_that_breaks_off_is_cut),
                 cmocka_unit_test(who_hangs_up_frees_the_body),
-                cmocka_unit_test(slow_readers_are_no_idlers),
+                cmocka_unit_test(slow_answers_are_not_idle),
+                cmocka_unit_test(who_takes_nothing_of_an_answer_is_cut),
+                cmocka_unit_test(half_a_request_is_idle),
+                cmocka_unit_test(without_connections_no_ticks_are_wanted),
                 cmocka_unit_test(silent_ones_make_room),
                 cmocka_unit_test(half_a_request_keeps_no_place),
                 cmocka_unit_test(who_has_spoken_last_goes_last),

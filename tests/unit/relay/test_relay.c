@@ -196,6 +196,18 @@ static void a_pull(void **state)
         end_silently(&s);
 }
 
+static void who_asks_no_more_is_cut(void **state)
+{
+        (void)state;
+        struct service s;
+        begin(&s, *state);
+        int fd = client_connect(s.port);
+        expect_content(&s, fd, "GET", &s.meal.k->small, "", "application/octet-stream");
+        assert_true(client_ended(fd));
+        close(fd);
+        end_silently(&s);
+}
+
 static void a_change_of_source_is_not_noticed(void **state)
 {
         struct service s;
@@ -363,6 +375,7 @@ int main(void)
                 cmocka_unit_test(who_has_no_grant_learns_nothing),
                 cmocka_unit_test(a_grant_is_for_digests_of_its_repository),
                 cmocka_unit_test(a_pull),
+                cmocka_unit_test(who_asks_no_more_is_cut),
                 cmocka_unit_test(a_change_of_source_is_not_noticed),
                 cmocka_unit_test(nobody_has_it),
                 cmocka_unit_test(what_is_wrong_is_cut),
