@@ -39,7 +39,8 @@ struct containers {
         char told_error[sizeof(((struct containers_state *)0)->error)];
         bool exact_runtime; /* its image string is the pod's, if kubelet gives it that */
         struct kubelet_habit kubelet;
-        bool dirty; /* something has happened since the last look began */
+        bool dirty;  /* something has happened since the last look began */
+        bool urgent; /* and images were written, or there is something to log */
         bool looking;
         unsigned waiting; /* for the table to settle */
         struct refusal refusals[REFUSALS_MAX];

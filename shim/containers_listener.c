@@ -95,6 +95,7 @@ static void disconnected(void *arg, const char *reason)
         pthread_mutex_lock(&c->lock);
         c->state.connected = false;
         snprintf(c->state.error, sizeof(c->state.error), "%s", reason);
+        c->urgent = true;
         containers_happened(c); /* the worker tells the log */
         pthread_mutex_unlock(&c->lock);
 }
@@ -153,6 +154,7 @@ static void synchronized(void *arg, const struct nri_pod *pods, size_t pod_count
                 put(c, pod_with(&told, containers[i].pod_id), &containers[i]);
         c->state.connected = true;
         c->state.error[0] = '\0';
+        c->urgent = true;
         containers_happened(c);
         pthread_mutex_unlock(&c->lock);
         free(told.kept);
@@ -208,6 +210,7 @@ static void refuse(struct containers *c, const struct ref *ref, const struct nri
                 "Always, or crictl pull), or set enforce = \"off\" in [upstream.\"%.60s\"]",
                 name->text, name->foreign, ref->host);
         remember_refusal(c, pod, name);
+        c->urgent = true;
         containers_happened(c); /* the worker tells the log */
 }
 

@@ -11,8 +11,16 @@
 #include "shim/containers_internal.h"
 #include "shim/message.h"
 
-/* Between two looks; somebody who waits for one cuts it short. */
-enum { LOOK_PAUSE_MS = 1000, LOOK_RETRY_MS = 2000, FOLLOW_RETRY_MS = 1000 };
+/* Between two looks; somebody who waits for one cuts it short. What a look takes, of containerd's
+ * processor above all, it takes from containers that start: where there are many, or many start at
+ * once, there are fewer looks. */
+enum {
+        LOOK_PAUSE_MS = 1000,
+        LOOK_PAUSE_MAX_MS = 10 * 1000,
+        LOOK_PAUSE_FACTOR = 300, /* times as long as the look before it */
+        LOOK_RETRY_MS = 2000,
+        FOLLOW_RETRY_MS = 1000
+};
 
 /* ---- looking ---- */
 
@@ -64,7 +72,7 @@ static int look(struct containers *c, struct err *e)
         pthread_mutex_lock(&c->lock);
         uint64_t at = c->at;
         bool containers = containers_has_unknown(c);
-        c->dirty = false;
+        c->dirty = c->urgent = false;
         c->looking = true;
         pthread_mutex_unlock(&c->lock);
         int r = inventory_read(c->images, containers, &c->stop, &inventory, e);
@@ -80,13 +88,23 @@ static int look(struct containers *c, struct err *e)
         return r;
 }
 
-/* False: it is time to stop. */
-static bool wait_for_work(struct containers *c)
+/* Under the lock. */
+static int64_t pause_after(const struct containers *c, int64_t look_ms)
 {
-        int64_t until_ms = clock_mono_ms() + LOOK_PAUSE_MS;
+        int64_t pause_ms = look_ms * LOOK_PAUSE_FACTOR;
+        if (c->urgent || pause_ms < LOOK_PAUSE_MS)
+                return LOOK_PAUSE_MS;
+        return pause_ms < LOOK_PAUSE_MAX_MS ? pause_ms : LOOK_PAUSE_MAX_MS;
+}
+
+/* False: it is time to stop. */
+static bool wait_for_work(struct containers *c, int64_t look_ms)
+{
+        int64_t began_ms = clock_mono_ms();
+        int64_t left_ms = 0;
         pthread_mutex_lock(&c->lock);
-        for (int64_t left_ms = LOOK_PAUSE_MS; !c->stopping && c->waiting == 0 && left_ms > 0;
-                left_ms = until_ms - clock_mono_ms())
+        while (!c->stopping && c->waiting == 0 &&
+                (left_ms = began_ms + pause_after(c, look_ms) - clock_mono_ms()) > 0)
                 containers_wait(c, left_ms);
         while (!c->stopping && !c->dirty)
                 containers_wait(c, -1);
@@ -99,16 +117,19 @@ void *containers_watch(void *arg)
 {
         struct containers *c = arg;
         bool failing = false;
+        int64_t look_ms = 0;
         do {
                 struct err e;
+                int64_t began_ms = clock_mono_ms();
                 bool failed = look(c, &e) < 0;
                 if (failed && !failing && e.code != ERR_CANCELLED)
                         log_line(LOG_LEVEL_WARNING, "containers: cannot look at containerd",
                                 "error", e.msg, NULL);
                 failing = failed;
+                look_ms = clock_mono_ms() - began_ms;
                 if (failed)
                         pause_ms(&c->stop, LOOK_RETRY_MS); /* whoever waits */
-        } while (wait_for_work(c));
+        } while (wait_for_work(c, failing ? 0 : look_ms));
         return NULL;
 }
 
@@ -125,6 +146,7 @@ static void note_event(struct containers *c, const Containerd__EventEnvelope *en
                 return;
         if (event->name != NULL) {
                 pthread_mutex_lock(&c->lock);
+                c->urgent = true; /* whom to refuse hangs on it */
                 names_event(&c->names, event->name, clock_unix_s(), containers_happened(c));
                 pthread_mutex_unlock(&c->lock);
         }

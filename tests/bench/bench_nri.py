@@ -2,13 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What following containers costs those who start, in one run: tests/bench/bench_nri.py [--rounds N] [--containers N]
 
-time         of two containerds, one has the daemon as its NRI plugin. Each starts 200 containers, all at once, and again,
-             in the order with, without, without, with: what the machine does more and more of meets both alike. Seconds
-             until the last one runs, by their number, with the plugin over without. In each round the other one has it;
-             the geometric mean of all rounds, and how far that may be off (its standard error)
-wait         likewise, of the mean time that one container takes from its creation to its start. All 200 wait for each
-             other, so that this says more about their order than about the plugin
-processor    likewise, of the processor time of the whole machine: what the plugin costs, whoever pays it
+start        two containerds side by side start 200 containers each, all at once: mean time to start one where the
+             daemon is containerd's NRI plugin, over the mean where it is not. What else the machine does meets both. In
+             each round the other one has the plugin; the geometric mean of all rounds, and its standard error: who of
+             two that share the processors gets ahead is chance
+share        of the processor time that such a start takes on the whole machine, the daemon's: what the ratio cannot show
 CPU          of the daemon, milliseconds for each container
 memory       VmRSS of the daemon after it has followed all of them
 
@@ -93,51 +91,33 @@ def busy_s():
     return sum(int(fields[at]) for at in (1, 2, 3, 6, 7)) / os.sysconf("SC_CLK_TCK")
 
 
-class Batch:
-    """So many containers, started at once."""
-
-    def __init__(self, folder, side, count, name):
-        pod = Pod(folder, side.containerd, side.image_id, name)
-        try:
-            began, began_busy_s = time.monotonic(), busy_s()
-            with concurrent.futures.ThreadPoolExecutor(count) as pool:
-                self.wait_s = statistics.mean(pool.map(pod.start, range(count)))
-            self.time_s, self.busy_s = time.monotonic() - began, busy_s() - began_busy_s
-            self.check(side, count)
-        finally:
-            pod.remove()
-
-    def check(self, side, count):
-        if side.daemon.process.running():
-            document = side.document()
-            running = [row for row in document["containers"] if row["state"] == "running" and row["digest"]]
-            assert len(running) == count, f"{len(running)} of {count} were followed; {document['nri']}"
-
-
-KINDS = ("time_s", "wait_s", "busy_s")
-
-
 def measure(folder, sides, with_plugin, count, number):
-    """({kind: ratio}, CPU of the daemon for each container, its memory)"""
-    plugin, other = sides[with_plugin], sides[1 - with_plugin]
+    """(ratio of the mean times, CPU of the daemon for each container, that over all CPU, its memory)"""
+    plugin = sides[with_plugin]
     plugin.connect()
-    cpu_s = plugin.cpu_s()
+    pods = [Pod(folder, side.containerd, side.image_id, f"{number}-{index}") for index, side in enumerate(sides)]
+    cpu_s, all_s = plugin.cpu_s(), busy_s()
     try:
-        batches = [Batch(folder, side, count, f"{number}-{index}") for index, side in enumerate((plugin, other, other, plugin))]
-        used_s, resident = plugin.cpu_s() - cpu_s, resident_mib(plugin.daemon.process)
+        with concurrent.futures.ThreadPoolExecutor(2 * count) as pool:
+            futures = [pool.submit(pods[task % 2].start, task // 2) for task in range(2 * count)]
+            seconds = [future.result() for future in futures]
+        used_s, all_s, resident = plugin.cpu_s() - cpu_s, busy_s() - all_s, resident_mib(plugin.daemon.process)
+        document = plugin.document()
+        running = [row for row in document["containers"] if row["state"] == "running" and row["digest"]]
+        assert len(running) == count, f"{len(running)} of {count} were followed; {document['nri']}"
     finally:
+        for pod in pods:
+            pod.remove()
         plugin.daemon.stop()
-    first, second, third, last = ({kind: getattr(batch, kind) for kind in KINDS} for batch in batches)
-    ratios = {kind: (first[kind] + last[kind]) / (second[kind] + third[kind]) for kind in KINDS}
-    return ratios, used_s / (2 * count), resident
+    means = [statistics.mean(seconds[side::2]) for side in (0, 1)]
+    return means[with_plugin] / means[1 - with_plugin], used_s / count, used_s / (all_s / 2), resident
 
 
-def ratio_row(name, found, kind, bound):
+def ratio_row(name, ratios, bound):
     """A row of the geometric mean of all rounds; its note says how sure that is."""
-    logarithms = [math.log(ratios[kind]) for ratios, _, _ in found]
-    error = statistics.stdev(logarithms) / math.sqrt(len(logarithms)) if len(logarithms) > 1 else float("inf")
-    rounds = ", ".join(f"{ratios[kind]:.3f}" for ratios, _, _ in found)
-    return name, math.exp(statistics.mean(logarithms)), bound, f"±{error:.3f}; rounds: {rounds}"
+    logarithms = [math.log(ratio) for ratio in ratios]
+    error = statistics.stdev(logarithms) / math.sqrt(len(ratios))
+    return name, math.exp(statistics.mean(logarithms)), bound, f"±{error:.3f}; rounds: {', '.join(f'{ratio:.3f}' for ratio in ratios)}"
 
 
 def rows(options):
@@ -148,17 +128,17 @@ def rows(options):
         sides = [Side(stack, folder, registry, name) for name in ("one", "other")]
         measure(folder, sides, 0, options.containers, "warm")  # what all later rounds find warm
         found = [measure(folder, sides, number % 2, options.containers, number) for number in range(options.rounds)]
-        return [ratio_row("time, with NRI / without", found, "time_s", 1.02),
-                ratio_row("wait, with NRI / without", found, "wait_s", None),
-                ratio_row("processor, with NRI / without", found, "busy_s", 1.02),
-                ("CPU of the daemon, ms/container", 1000 * statistics.median(cpu for _, cpu, _ in found), None, ""),
-                ("VmRSS after that, MiB", max(resident for _, _, resident in found), None, "")]
+        ratios, cpu_s, shares, resident = zip(*found)
+        return [ratio_row("start, with NRI / without", ratios, 1.02),
+                ("share of the daemon", statistics.median(shares), 0.02, "of all processor time"),
+                ("CPU of the daemon, ms/container", 1000 * statistics.median(cpu_s), None, ""),
+                ("VmRSS after that, MiB", max(resident), None, "")]
 
 
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--rounds", type=int, default=4, help="an even number (4)")
-    options.add_argument("--containers", type=int, default=200, help="at once (200)")
+    options.add_argument("--rounds", type=int, default=8, help="an even number, at least 2 (8)")
+    options.add_argument("--containers", type=int, default=200, help="on each side, in each round (200)")
     options = options.parse_args()
     only_loopback()
     return report(rows(options))

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import time
 import unittest
 
 from tests.integration.harness import Containerd, Cri, Crictl, Daemon, Folder, Images, Registry, containerd_version, wait_until
@@ -122,6 +123,15 @@ class Case(unittest.TestCase):
         self.stage.crictl.pull(foreign)
         self.stage.containerd.ctr("images", "tag", "--force", foreign, self.image(tag))
         return digest
+
+    def seen(self, name=None):
+        """It is seen that somebody else has written the tag, and no event of it is on its way, which would make that
+        doubtful again: they come in their order, and so does that of another name, written last."""
+        name = name or self.image()
+        wait_until(lambda: "io.cri-containerd.image" in self.stage.containerd.store()[name].labels, "CRI has labelled it")
+        last = f"{HOST}/{self.repo}-last:{time.monotonic_ns()}"
+        self.stage.containerd.ctr("images", "tag", name, last)
+        wait_until(lambda: {name, last} <= set(self.changed()), "it is seen")
 
     def pod(self, name):
         folder = self.stage.folder.sub(f"pod-of-{name}")

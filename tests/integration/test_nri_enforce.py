@@ -18,9 +18,6 @@ def setUpModule():
 class Enforces(Case):
     """enforce = "refuse": containerd 2.x; 1.7, which does not tell the pod's own string, reports."""
 
-    def seen(self):
-        wait_until(lambda: self.image() in self.changed(), "it is seen")
-
     def test_a_retagged_image(self):
         self.enforce()
         self.build("one")
@@ -139,7 +136,7 @@ class Unclear(Case):
         self.build("one")
         self.pull()
         self.stage.containerd.ctr("images", "tag", self.image(), name)
-        wait_until(lambda: name in self.changed(), "it is seen")
+        self.seen(name)
         return name
 
     def pods_own_string(self):
@@ -155,7 +152,7 @@ class Unclear(Case):
         self.assertEqual(self.annotated(self.start("verified", old_kubelet=True)), name)
         self.assertFalse(self.pods_own_string())
         self.retag("foreign")
-        wait_until(lambda: self.image() in self.changed(), "it is seen")
+        self.seen()
         self.start("reported", old_kubelet=True)
 
     def test_a_newer_kubelet_and_back(self):
@@ -174,7 +171,7 @@ class Unclear(Case):
         self.build("one")
         self.pull()
         self.retag("foreign")
-        wait_until(lambda: self.image() in self.changed(), "it is seen")
+        self.seen()
         self.assertFalse(self.pods_own_string())
         self.start("first")
         self.assertEqual(self.pods_own_string(), EXACT)
