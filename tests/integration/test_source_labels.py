@@ -5,7 +5,8 @@ import unittest
 
 from tests.fake.mirror import FakeMirrors, noise
 from tests.integration.content_case import ContentCase
-from tests.integration.harness import Containerd, Cri, Daemon, Folder
+from tests.integration.harness import Containerd, Cri, Daemon, Folder, wait_until
+from tests.integration.harness.wire import decode
 
 CONTAINERDS = ("1.6", "1.7", "2")
 HOST = "registry.example"
@@ -41,9 +42,11 @@ class SourceLabels(ContentCase):
             print(f"--- logs after {self.id()}")
             self.folder.show_logs(lines=15)
 
-    def pull(self, image, reference, source="relay"):
+    def pull(self, image, reference, source="relay", meanwhile=lambda: None):
         """By both; ours comes by this way."""
-        self.assertEqual(image.config, self.cri.pull(reference))
+        pull = self.cri.pull_future(reference)
+        meanwhile()
+        self.assertEqual(image.config, decode(pull.result()).text(1))
         self.check_content(image, reference)
         self.assertRegex(self.daemon.wait_line(f" pull reference={reference} ")[-1], rf"\bsource={source}\b")
         self.assertEqual(image.config, self.native.pull(reference))
@@ -57,6 +60,16 @@ class SourceLabels(ContentCase):
                 self.assertNotIn(AT_RELAY, str(ours[digest]), kind)
                 self.assertIn(f"/{self.team}", str(ours[digest]), kind)
         return ours[images[0].big]
+
+    def pull_without_big(self, image, reference, fault, source="relay"):
+        """Big meets the fault once containerd has all the rest: else it may give that up, too."""
+        self.upstream.rules([{"path": image.big, **fault, "hold": "big", "times": 1}, {"path": image.big, **fault}])
+        rest = {image.config, image.small}
+
+        def meanwhile():
+            wait_until(lambda: rest <= set(self.containerd.content()), "containerd has the rest")
+            self.upstream.release("big")
+        self.pull(image, reference, source, meanwhile)
 
     def kept(self, repo):
         """An image, and what containerd gets of it in a try that fails is still there in the next one."""
@@ -92,8 +105,7 @@ class SourceLabels(ContentCase):
         """The mirror is wrong about the last layer, and the next try fetches nothing but that."""
         repo = f"one/{self.team}"
         image = self.kept(repo)
-        self.upstream.rules([{"port": self.port, "path": image.big, "corrupt": BIG_BYTES // 2}])
-        self.pull(image, f"{HOST}/{repo}:stable")
+        self.pull_without_big(image, f"{HOST}/{repo}:stable", {"port": self.port, "corrupt": BIG_BYTES // 2})
         self.daemon.wait_line(f"mirror served wrong content .*digest={image.big}")
         small = [entry for entry in self.upstream.log("GET", f"/v2/{repo}/blobs/{image.small}")
                  if "containerd" not in str(entry["headers"])]
@@ -104,8 +116,8 @@ class SourceLabels(ContentCase):
         """The relay gets the last layer nowhere, containerd does: it has the rest from the relay."""
         repo = f"one/{self.team}"
         image = self.kept(repo)
-        self.upstream.rules([{"path": image.big, "header": {"User-Agent": "^cri-resolved"}, "status": 500}])
-        self.pull(image, f"{HOST}/{repo}:stable", "upstream")
+        self.pull_without_big(
+            image, f"{HOST}/{repo}:stable", {"header": {"User-Agent": "^cri-resolved"}, "status": 500}, "upstream")
         asked = [entry["port"] for entry in self.upstream.log("GET", f"/v2/{repo}/blobs/{image.config}")]
         self.assertIn(self.port, asked, "the relay was not used: the test shows nothing")
         self.assert_alike(image)
