@@ -6,6 +6,9 @@
 #ifndef CRI_RESOLVED_CLOCK_H
 #define CRI_RESOLVED_CLOCK_H
 
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -29,6 +32,17 @@ static inline int64_t clock_mono_ms(void)
 static inline int64_t clock_unix_s(void)
 {
         return (int64_t)time(NULL);
+}
+
+/* Under the lock: until the condition is signalled, or wakes for nothing; false: it is that late on
+ * the monotonic clock. Any condition will do, whatever clock its attributes name. */
+static inline bool clock_wait_until(pthread_cond_t *c, pthread_mutex_t *lock, int64_t mono_ms)
+{
+        const struct timespec until = {
+                .tv_sec = (time_t)(mono_ms / 1000),
+                .tv_nsec = (long)(mono_ms % 1000) * 1000000,
+        };
+        return pthread_cond_clockwait(c, lock, CLOCK_MONOTONIC, &until) != ETIMEDOUT;
 }
 
 #endif

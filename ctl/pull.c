@@ -130,13 +130,9 @@ static void look(struct pull *p)
 /* True when the call has ended. */
 static bool wait_a_little(struct pull *p)
 {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += LOOK_EVERY_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
+        int64_t until_ms = clock_mono_ms() + LOOK_EVERY_MS;
         pthread_mutex_lock(&p->lock);
-        while (!p->done && pthread_cond_timedwait(&p->changed, &p->lock, &until) == 0)
+        while (!p->done && clock_wait_until(&p->changed, &p->lock, until_ms))
                 ;
         bool done = p->done;
         pthread_mutex_unlock(&p->lock);
@@ -168,12 +164,9 @@ static void look_back(struct pull *p)
 
 static int call(struct pull *p, struct err *e)
 {
-        pthread_condattr_t monotonic;
         pthread_t thread;
-        pthread_condattr_init(&monotonic);
-        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
         pthread_mutex_init(&p->lock, NULL);
-        pthread_cond_init(&p->changed, &monotonic);
+        pthread_cond_init(&p->changed, NULL);
         int64_t started_ms = clock_mono_ms();
         int failed = pthread_create(&thread, NULL, call_main, p);
         if (failed == 0) {
@@ -185,7 +178,6 @@ static int call(struct pull *p, struct err *e)
         }
         pthread_cond_destroy(&p->changed);
         pthread_mutex_destroy(&p->lock);
-        pthread_condattr_destroy(&monotonic);
         return failed == 0 ? 0 : err_set_sys(e, failed, "cannot start a thread");
 }
 

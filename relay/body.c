@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "relay/body.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -31,12 +30,8 @@ static struct held *held_of(struct body *b)
 struct body_room *body_room_new(void)
 {
         struct body_room *r = mem_zalloc(sizeof(*r));
-        pthread_condattr_t monotonic;
-        pthread_condattr_init(&monotonic);
-        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
         pthread_mutex_init(&r->lock, NULL);
-        pthread_cond_init(&r->more, &monotonic);
-        pthread_condattr_destroy(&monotonic);
+        pthread_cond_init(&r->more, NULL);
         return r;
 }
 
@@ -49,19 +44,13 @@ void body_room_free(struct body_room *r)
         free(r);
 }
 
-static struct timespec deadline_in(int64_t wait_ms)
-{
-        int64_t at_ms = clock_mono_ms() + wait_ms;
-        return (struct timespec){.tv_sec = at_ms / 1000, .tv_nsec = at_ms % 1000 * 1000000};
-}
-
 static bool take_room(struct body_room *r, size_t size, int64_t wait_ms)
 {
-        struct timespec until = deadline_in(wait_ms);
-        int late = 0;
+        int64_t until_ms = clock_mono_ms() + wait_ms;
+        bool late = false;
         pthread_mutex_lock(&r->lock);
-        while (r->held_bytes + size > BODY_ALL_MAX_BYTES && late != ETIMEDOUT)
-                late = pthread_cond_timedwait(&r->more, &r->lock, &until);
+        while (r->held_bytes + size > BODY_ALL_MAX_BYTES && !late)
+                late = !clock_wait_until(&r->more, &r->lock, until_ms);
         bool room = r->held_bytes + size <= BODY_ALL_MAX_BYTES;
         if (room)
                 r->held_bytes += size;

@@ -2,11 +2,10 @@
 #include "relay/spoilt.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <pthread.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/digest.h"
 #include "base/mem.h"
 
@@ -28,12 +27,8 @@ struct spoilt {
 struct spoilt *spoilt_new(void)
 {
         struct spoilt *t = mem_zalloc(sizeof(*t));
-        pthread_condattr_t monotonic;
-        pthread_condattr_init(&monotonic);
-        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
         pthread_mutex_init(&t->lock, NULL);
-        pthread_cond_init(&t->changed, &monotonic);
-        pthread_condattr_destroy(&monotonic);
+        pthread_cond_init(&t->changed, NULL);
         return t;
 }
 
@@ -145,7 +140,6 @@ static bool is_unserved(const struct entry *n)
 static bool wait_until(struct spoilt *t, const char *digest, bool (*is_so)(const struct entry *n),
         int64_t until_ms, struct cancel *cancel)
 {
-        struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
         struct cancel_hook hook;
         bool late = false;
         cancel_hook(cancel, &hook, wake, t);
@@ -153,7 +147,7 @@ static bool wait_until(struct spoilt *t, const char *digest, bool (*is_so)(const
         struct entry *n = entry_of(t, digest);
         n->waiting++;
         while (!is_so(n) && !cancel_fired(cancel) && !late)
-                late = pthread_cond_timedwait(&t->changed, &t->lock, &until) == ETIMEDOUT;
+                late = !clock_wait_until(&t->changed, &t->lock, until_ms);
         bool reached = is_so(n);
         n->waiting--;
         drop_if_idle(t, n);

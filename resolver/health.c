@@ -47,11 +47,7 @@ struct health *health_new(health_probe_fn probe, void *arg)
         h->backoff_max_ms = HEALTH_BACKOFF_MAX_MS;
         cancel_init(&h->cancel);
         pthread_mutex_init(&h->lock, NULL);
-        pthread_condattr_t monotonic;
-        pthread_condattr_init(&monotonic);
-        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-        pthread_cond_init(&h->changed, &monotonic);
-        pthread_condattr_destroy(&monotonic);
+        pthread_cond_init(&h->changed, NULL);
         return h;
 }
 
@@ -204,15 +200,6 @@ static struct mirror *first_due(struct health *h)
         return first;
 }
 
-static void wait_until(struct health *h, int64_t mono_ms)
-{
-        struct timespec until = {
-                .tv_sec = (time_t)(mono_ms / 1000),
-                .tv_nsec = (long)(mono_ms % 1000) * 1000000,
-        };
-        pthread_cond_timedwait(&h->changed, &h->lock, &until);
-}
-
 static void *probe_main(void *arg)
 {
         struct health *h = arg;
@@ -222,7 +209,7 @@ static void *probe_main(void *arg)
                 if (m == NULL) {
                         pthread_cond_wait(&h->changed, &h->lock);
                 } else if (m->breaker.probe_at_ms > clock_mono_ms()) {
-                        wait_until(h, m->breaker.probe_at_ms);
+                        clock_wait_until(&h->changed, &h->lock, m->breaker.probe_at_ms);
                 } else {
                         pthread_mutex_unlock(&h->lock);
                         probe(m);

@@ -4,12 +4,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 
-enum { PORTION = 64, MS_PER_S = 1000, NS_PER_MS = 1000000, NS_PER_S = 1000000000 };
+enum { PORTION = 64 };
 
 void container_free(void *thing)
 {
@@ -37,19 +36,10 @@ uint64_t containers_happened(struct containers *c)
 
 void containers_wait(struct containers *c, int64_t timeout_ms)
 {
-        if (timeout_ms < 0) {
+        if (timeout_ms < 0)
                 pthread_cond_wait(&c->changed, &c->lock);
-                return;
-        }
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += (time_t)(timeout_ms / MS_PER_S);
-        until.tv_nsec += (long)(timeout_ms % MS_PER_S) * NS_PER_MS;
-        if (until.tv_nsec >= NS_PER_S) {
-                until.tv_sec++;
-                until.tv_nsec -= NS_PER_S;
-        }
-        pthread_cond_timedwait(&c->changed, &c->lock, &until);
+        else
+                clock_wait_until(&c->changed, &c->lock, clock_mono_ms() + timeout_ms);
 }
 
 /* ---- for pulls ---- */
@@ -240,12 +230,8 @@ void containers_state(struct containers *c, struct containers_state *out)
 struct containers *containers_new(void)
 {
         struct containers *c = mem_zalloc(sizeof(*c));
-        pthread_condattr_t monotonic;
-        pthread_condattr_init(&monotonic);
-        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
         pthread_mutex_init(&c->lock, NULL);
-        pthread_cond_init(&c->changed, &monotonic);
-        pthread_condattr_destroy(&monotonic);
+        pthread_cond_init(&c->changed, NULL);
         cancel_init(&c->stop);
         snprintf(c->state.error, sizeof(c->state.error), "not connected yet");
         memcpy(c->told_error, c->state.error, sizeof(c->told_error)); /* that is no news */

@@ -403,11 +403,7 @@ struct proxy *proxy_new(const struct proxy_options *o)
         p->backend_wait_ms = o->backend_wait_ms;
         p->acceptor = proxy_acceptor_new(p->server, o->allow_gids, o->allow_gid_count);
         pthread_mutex_init(&p->lock, NULL);
-        pthread_condattr_t monotonic;
-        pthread_condattr_init(&monotonic);
-        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-        pthread_cond_init(&p->changed, &monotonic);
-        pthread_condattr_destroy(&monotonic);
+        pthread_cond_init(&p->changed, NULL);
         p->shut.done = shut_done;
         p->shut.owner = p;
         return p;

@@ -106,9 +106,7 @@ static void tell(struct proxy *p, unsigned *told)
 /* Under the lock: until something has changed, or for a moment. */
 static void wait_a_moment(struct proxy *p)
 {
-        int64_t until_ns = clock_mono_ns() + (int64_t)LOOK_MS * 1000000;
-        struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
-        pthread_cond_timedwait(&p->changed, &p->lock, &until);
+        clock_wait_until(&p->changed, &p->lock, clock_mono_ms() + LOOK_MS);
 }
 
 /* False when the time is over first. */
