@@ -390,15 +390,16 @@ static void check_deprecated(
         evidence_of(c, finding, "mirrors");
         evidence_of(c, finding, "configs");
         evidence_of(c, finding, "auths");
-        bool keeps_auth = has_auth(configs) || json_object_size(auths) > 0;
-        if (keeps_auth)
+        if (has_auth(configs) || json_object_size(auths) > 0) {
                 finding_advise(finding,
                         "Credentials have to become imagePullSecrets first; then this finding has "
                         "steps.");
-        else if (!carries_all(c, mirrors, configs))
-                advise_migrate(finding);
-        if (keeps_auth || !carries_all(c, mirrors, configs))
                 return;
+        }
+        if (!carries_all(c, mirrors, configs)) {
+                advise_migrate(finding);
+                return;
+        }
         if (json_object_size(mirrors) > 0)
                 remove_tables(c, finding, "mirrors");
         if (json_object_size(configs) > 0)
