@@ -3,7 +3,7 @@
 import re
 import unittest
 
-from tests.integration.harness import RELAY_PORT, Content, Cri, Daemon, wait_until
+from tests.integration.harness import RELAY_PORT, Content, Cri, Daemon, ShowsLogs, wait_until
 
 HOST = "registry.example"
 NAME_AT_RELAY = f"127.0.0.1:{RELAY_PORT}/cri-resolved/"
@@ -14,21 +14,15 @@ def authorised(entries):
     return [entry for entry in entries if any(name.lower() == "authorization" for name, _ in entry["headers"])]
 
 
-class MirrorCase(unittest.TestCase):
+class MirrorCase(ShowsLogs, unittest.TestCase):
     """Tests that set folder, registry, mirror and containerd (in setUpClass or setUp), and start a daemon
     each. Every test pushes to a repository of its own."""
 
+    log_lines = 25
     folder = registry = mirror = containerd = daemon = cri = None
 
     def setUp(self):
         self.repository = "team/" + self.id().rsplit(".", 1)[-1].replace("_", "-").lower()
-
-    def run(self, result=None):
-        before = len(result.failures) + len(result.errors)
-        super().run(result)
-        if len(result.failures) + len(result.errors) > before and self.folder:
-            print(f"--- logs after {self.id()}")
-            self.folder.show_logs(lines=25)
 
     def start(self, upstreams=None, containerd=None, timeout_s=60, **tables):
         """Starts a daemon for this test: HOST with its mirror unless upstreams say otherwise."""

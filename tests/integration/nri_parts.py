@@ -6,7 +6,8 @@ import os
 import time
 import unittest
 
-from tests.integration.harness import Containerd, Cri, Crictl, Daemon, Folder, Images, Registry, containerd_version, wait_until
+from tests.integration.harness import (Containerd, Cri, Crictl, Daemon, Folder, Images, Registry, ShowsLogs,
+                                       containerd_version, wait_until)
 from tests.integration.harness.crictl import pod_config, pod_fields
 from tests.integration.harness.wire import decode, encode
 
@@ -38,7 +39,8 @@ def stage_for(*cases):
         case.stage = stage
 
 
-class Case(unittest.TestCase):
+class Case(ShowsLogs, unittest.TestCase):
+    log_lines = 25
     maxDiff = None
     stage = None  # of the module: see stage_for
 
@@ -56,12 +58,8 @@ class Case(unittest.TestCase):
             if not name.startswith("registry.k8s.io/pause"):
                 self.stage.containerd.delete_image(name)
 
-    def run(self, result=None):
-        before = len(result.failures) + len(result.errors)
-        super().run(result)
-        if len(result.failures) + len(result.errors) > before and self.stage:
-            print(f"--- logs after {self.id()}")
-            self.stage.folder.show_logs(lines=25)
+    def folder_of_logs(self):
+        return self.stage and self.stage.folder
 
     # ---- the daemon ----
 

@@ -8,7 +8,8 @@ import unittest
 
 import grpc
 
-from tests.integration.harness import Containerd, Content, Cri, Daemon, Folder, Forwarder, Registry, wait_until
+from tests.integration.harness import (Containerd, Content, Cri, Daemon, Folder, Forwarder, Registry, ShowsLogs,
+                                       wait_until)
 from tests.integration.harness.cri import auth_config
 
 CONTAINERDS = ("1.6", "1.7", "2")
@@ -59,8 +60,10 @@ def setUpModule():
     stage = Stage(stack)
 
 
-class Case(unittest.TestCase):
+class Case(ShowsLogs, unittest.TestCase):
     """Each test has a repository of its own, of the same name at each upstream."""
+
+    log_lines = 12
 
     def setUp(self):
         self.places, self.cri, self.daemon = stage.places, stage.cri, stage.daemon
@@ -70,12 +73,8 @@ class Case(unittest.TestCase):
         """How often a cache went down or came back so far."""
         return len(self.daemon.lines(rf" mirror {what} mirror={url}\b"))
 
-    def run(self, result=None):
-        before = len(result.failures) + len(result.errors)
-        super().run(result)
-        if len(result.failures) + len(result.errors) > before and stage:
-            print(f"--- logs after {self.id()}")
-            stage.folder.show_logs(lines=12)
+    def folder_of_logs(self):
+        return stage and stage.folder
 
     def image(self, host, tag="v1"):
         return f"{host}/{self.repository}:{tag}"

@@ -6,7 +6,7 @@ import unittest
 
 import grpc
 
-from tests.integration.harness import (Containerd, Cri, Crictl, Daemon, Folder, Images, Registry, run_pod,
+from tests.integration.harness import (Containerd, Cri, Crictl, Daemon, Folder, Images, Registry, ShowsLogs, run_pod,
                                        wait_until)
 from tests.integration.harness.cri import auth_config
 from tests.integration.harness.images import PAUSE
@@ -51,7 +51,7 @@ def setUpModule():
     stage = Stage(stack)
 
 
-class Case(unittest.TestCase):
+class Case(ShowsLogs, unittest.TestCase):
     """What the tests share. A failure prints the daemon's and containerd's last lines."""
 
     maxDiff = None
@@ -60,12 +60,8 @@ class Case(unittest.TestCase):
         self.registry, self.containerd, self.images = stage.registry, stage.containerd, stage.images
         self.ours, self.native, self.cri, self.native_cri = stage.ours, stage.native, stage.cri, stage.native_cri
 
-    def run(self, result=None):
-        before = len(result.failures) + len(result.errors)
-        super().run(result)
-        if len(result.failures) + len(result.errors) > before and stage:
-            print(f"--- logs after {self.id()}")
-            stage.folder.show_logs(lines=15)
+    def folder_of_logs(self):
+        return stage and stage.folder
 
     def records(self, *parts):
         """Records whose name or target belongs to the repositories or digests named."""

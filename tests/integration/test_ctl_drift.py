@@ -12,8 +12,8 @@ import tempfile
 import unittest
 
 from tests.fake.registry_client import FakeRegistry
-from tests.integration.harness import (Containerd, Content, Crictl, Daemon, Folder, Forwarder, Images, Registry, dead_port,
-                                       wait_until)
+from tests.integration.harness import (Containerd, Content, Crictl, Daemon, Folder, Forwarder, Images, Registry,
+                                       ShowsLogs, dead_port, wait_until)
 from tests.integration.harness.crictl import pod_config
 from tests.integration.harness.ctl import Ctl
 
@@ -71,7 +71,7 @@ def short(digest):
     return digest.partition(":")[2][:12]
 
 
-class Case(unittest.TestCase):
+class Case(ShowsLogs, unittest.TestCase):
     maxDiff = None
 
     def setUp(self):
@@ -89,12 +89,8 @@ class Case(unittest.TestCase):
         for fake in (stage.fake, stage.beside):
             fake.rules([])
 
-    def run(self, result=None):
-        before = len(result.failures) + len(result.errors)
-        super().run(result)
-        if len(result.failures) + len(result.errors) > before and stage:
-            print(f"--- logs after {self.id()}")
-            stage.folder.show_logs(lines=15)
+    def folder_of_logs(self):
+        return stage and stage.folder
 
     def image(self, tag, host=REAL):
         return f"{host}/{self.repo}:{tag}"

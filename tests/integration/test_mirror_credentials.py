@@ -12,7 +12,7 @@ import grpc
 
 from tests.fake.grpc_gate import GrpcGate
 from tests.fake.registry_client import FakeRegistry
-from tests.integration.harness import Containerd, Content, Cri, Daemon, Folder
+from tests.integration.harness import Containerd, Content, Cri, Daemon, Folder, ShowsLogs
 from tests.integration.harness.cri import auth_config
 from tests.integration.harness.daemon import binary
 from tests.integration.harness.parts import environment
@@ -41,7 +41,7 @@ CREDENTIALS = {  # by what the upstream asks for
                "identity": auth_config(identity_token=IDENTITY), "token": auth_config(registry_token=GIVEN)}}
 
 
-class Parties(unittest.TestCase):
+class Parties(ShowsLogs, unittest.TestCase):
     """An upstream that wants credentials, and everybody who must not see them."""
 
     MIRRORS = ("basic", "bearer", "leads-away", "leads-back")
@@ -65,13 +65,6 @@ class Parties(unittest.TestCase):
     def setUp(self):
         for party in (self.upstream, *self.others.values()):
             party.clear_log()
-
-    def run(self, result=None):
-        before = len(result.failures) + len(result.errors)
-        super().run(result)
-        if len(result.failures) + len(result.errors) > before:
-            print(f"--- logs after {self.id()}")
-            self.folder.show_logs(lines=15)
 
     def push(self, scheme, name):
         """An image that the upstream has, and the manifest of which one mirror has."""

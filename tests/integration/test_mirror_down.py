@@ -9,7 +9,7 @@ import unittest
 import grpc
 
 from tests.fake.mirror import FakeMirrors
-from tests.integration.harness import Containerd, Content, Cri, Daemon, Folder, Registry, wait_until
+from tests.integration.harness import Containerd, Content, Cri, Daemon, Folder, Registry, ShowsLogs, wait_until
 from tests.integration.harness.cri import auth_config
 
 CONTAINERDS = ("1.6", "1.7", "2")
@@ -54,18 +54,14 @@ def setUpModule():
     stage = Stage(stack)
 
 
-class Case(unittest.TestCase):
+class Case(ShowsLogs, unittest.TestCase):
     def setUp(self):
         self.registry, self.cache, self.daemon, self.cri = stage.registry, stage.cache, stage.daemon, stage.cri
         self.repository = "team/" + self.id().rsplit(".", 1)[-1].replace("_", "-")
         self.addCleanup(lambda: self.registry.process.running() or self.registry.start())
 
-    def run(self, result=None):
-        before = len(result.failures) + len(result.errors)
-        super().run(result)
-        if len(result.failures) + len(result.errors) > before and stage:
-            print(f"--- logs after {self.id()}")
-            stage.folder.show_logs(lines=15)
+    def folder_of_logs(self):
+        return stage and stage.folder
 
     def image(self, host=MIRROR):
         return f"{host}/{self.repository}:stable"

@@ -4,7 +4,7 @@ certificate and a header. All of that is said in [mirror."..."], and nothing of 
 import unittest
 
 from tests.fake.registry_client import FakeRegistry
-from tests.integration.harness import Containerd, Content, Cri, Daemon, Folder
+from tests.integration.harness import Containerd, Content, Cri, Daemon, Folder, ShowsLogs
 from tests.integration.harness.images import self_signed
 
 CONTAINERDS = ("1.6", "1.7", "2")
@@ -14,7 +14,7 @@ HOSTS = (BELOW, HARBOR, NO_CA, NO_CERTIFICATE)
 LACK = {NO_CA: ("ca",), NO_CERTIFICATE: ("client_cert", "client_key")}
 
 
-class Mirrors(unittest.TestCase):
+class Mirrors(ShowsLogs, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = cls.enterClassContext(Folder())
@@ -41,13 +41,6 @@ class Mirrors(unittest.TestCase):
 
     def setUp(self):
         self.upstream.clear_log()
-
-    def run(self, result=None):
-        before = len(result.failures) + len(result.errors)
-        super().run(result)
-        if len(result.failures) + len(result.errors) > before:
-            print(f"--- logs after {self.id()}")
-            self.folder.show_logs(lines=15)
 
     def pull(self, host):
         """(an image that was pulled, the line about it)"""

@@ -7,7 +7,8 @@ import os
 import time
 import unittest
 
-from tests.integration.harness import Containerd, Crictl, Folder, Images, Registry, containerd_version, wait_until
+from tests.integration.harness import (Containerd, Crictl, Folder, Images, Registry, ShowsLogs, containerd_version,
+                                       wait_until)
 from tests.integration.harness.crictl import pod_config
 from tests.integration.harness.nri import Watch
 
@@ -38,7 +39,8 @@ def setUpModule():
     stage = Stage(stack)
 
 
-class Case(unittest.TestCase):
+class Case(ShowsLogs, unittest.TestCase):
+    log_lines = 40
     maxDiff = None
 
     def setUp(self):
@@ -49,12 +51,8 @@ class Case(unittest.TestCase):
         for pod in stage.crictl.json("pods")["items"]:
             stage.crictl("rmp", "--force", pod["id"])
 
-    def run(self, result=None):
-        before = len(result.failures) + len(result.errors)
-        super().run(result)
-        if len(result.failures) + len(result.errors) > before and stage:
-            print(f"--- logs after {self.id()}")
-            stage.folder.show_logs(lines=40)
+    def folder_of_logs(self):
+        return stage and stage.folder
 
     def watch(self, *options):
         watch = self.stack.enter_context(Watch(stage.folder, stage.containerd.nri_socket, *options,

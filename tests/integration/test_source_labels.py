@@ -5,7 +5,7 @@ import unittest
 
 from tests.fake.mirror import FakeMirrors, noise
 from tests.integration.content_case import ContentCase
-from tests.integration.harness import Containerd, Cri, Daemon, Folder, wait_until
+from tests.integration.harness import Containerd, Cri, Daemon, Folder, ShowsLogs, wait_until
 from tests.integration.harness.wire import decode
 
 CONTAINERDS = ("1.6", "1.7", "2")
@@ -15,7 +15,7 @@ AT_RELAY = "cri-resolved/"
 BIG_BYTES = 1 << 20
 
 
-class SourceLabels(ContentCase):
+class SourceLabels(ShowsLogs, ContentCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = cls.enterClassContext(Folder())
@@ -34,13 +34,6 @@ class SourceLabels(ContentCase):
     def setUp(self):
         self.addCleanup(self.upstream.rules, [])
         self.team = self.id().rpartition(".")[2].replace("_", "-")
-
-    def run(self, result=None):
-        before = len(result.failures) + len(result.errors)
-        super().run(result)
-        if len(result.failures) + len(result.errors) > before:
-            print(f"--- logs after {self.id()}")
-            self.folder.show_logs(lines=15)
 
     def pull(self, image, reference, source="relay", meanwhile=lambda: None):
         """By both; ours comes by this way."""

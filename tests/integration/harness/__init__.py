@@ -37,11 +37,11 @@ from .ctl import Ctl
 from .daemon import Daemon
 from .images import Images
 from .manager import Manager
-from .parts import (BlackHole, Folder, Forwarder, Process, ROOT, containerd_version, dead_port,
+from .parts import (BlackHole, Folder, Forwarder, Process, ROOT, ShowsLogs, containerd_version, dead_port,
                     free_port, wait_until)
 from .registry import Registry
 
 __all__ = [
     "BlackHole", "Containerd", "Content", "Cri", "Crictl", "Ctl", "Daemon", "Folder", "Forwarder", "Images", "Manager",
-    "Process", "RELAY_PORT", "ROOT", "Registry", "containerd_version", "dead_port", "free_port", "run_pod", "wait_until",
+    "Process", "RELAY_PORT", "ROOT", "Registry", "ShowsLogs", "containerd_version", "dead_port", "free_port", "run_pod", "wait_until",
 ]

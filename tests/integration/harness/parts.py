@@ -292,3 +292,21 @@ class Forwarder:
             pass  # cut: both ways end
         self._shut(source)
         self._shut(target)
+
+
+class ShowsLogs:
+    """Before TestCase among the bases: after a test that failed, what the parts in its folder have logged last."""
+
+    log_lines = 15
+
+    def folder_of_logs(self):
+        """None: there is none yet."""
+        return self.folder
+
+    def run(self, result=None):
+        before = len(result.failures) + len(result.errors)
+        super().run(result)
+        folder = self.folder_of_logs()
+        if len(result.failures) + len(result.errors) > before and folder:
+            print(f"--- logs after {self.id()}")
+            folder.show_logs(lines=self.log_lines)
