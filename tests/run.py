@@ -227,17 +227,21 @@ def show(job):
 
 RULE = "=" * 70 + "\n"  # of unittest, before each failure
 GOOD = re.compile(r"ok \d|\d+\.\.\d+|.* \.\.\. ok$")
+ERROR = re.compile(r"[\w.]*(Error|Exception|Failure)\b")
 ESSENCE_LINES = 16  # of each failure
 
 
 def essence(job):
-    """What has failed, short: the first line of each failure, which names it, and its last ones."""
+    """What has failed, short: the first line of each failure, which names it, what was raised, and its last lines."""
     failures = job.output.split(RULE)[1:] or [
         "\n".join(line for line in job.output.splitlines() if not GOOD.match(line))]
     text = f"{job.name}:\n"
     for failure in failures:
         first, *others = failure.strip().splitlines() or [""]
-        text += "".join(f"     | {line}\n" for line in [first, *others[-ESSENCE_LINES:]])
+        raised = [at for at, line in enumerate(others) if ERROR.match(line)][:1]
+        tail = max(len(others) - ESSENCE_LINES, *(at + 3 for at in raised), 0)
+        kept = [first, *(line for at in raised for line in others[at:at + 3]), *others[tail:]]
+        text += "".join(f"     | {line}\n" for line in kept)
     return text
 
 

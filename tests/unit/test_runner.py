@@ -107,6 +107,16 @@ class Sample(unittest.TestCase):
         for unexpected in ("... ok", "test_good"):
             self.assertNotIn(unexpected, short)
 
+    def test_the_cause_is_told_of_a_failure_with_many_lines(self):
+        words = "AssertionError: it ended with 2:\npanic: the cause\n" + "trace\n" * 60 + "FAILED (failures=1)"
+        job = run.Program("sample", [], 1)
+        job.output = run.RULE + "FAIL: test_long\n" + "frame\n" * 30 + words
+        short = run.essence(job)
+        self.assertIn("| FAIL: test_long\n     | AssertionError: it ended with 2:\n     | panic: the cause\n", short)
+        self.assertIn("FAILED (failures=1)", short)
+        self.assertEqual(1, short.count("panic: the cause"))
+        self.assertLess(short.count("trace"), 20)
+
     def test_a_module_that_cannot_be_imported_fails(self):
         script = "import sys; from tests import run; sys.exit(run.run_module('tests.no_such_module'))"
         job = run.Module("sample", [sys.executable, "-c", script], 20).run()

@@ -41,15 +41,23 @@ def wait_until(condition, what, timeout_s=30.0, interval_s=0.02):
 
 
 _ports = random.Random(os.getpid()).sample(range(10000, 20000), 10000)  # none that the kernel would choose for somebody
+_claims = []
 
 
 def free_port():
-    """A port that nobody has, and that this process has not handed out before."""
+    """A port that nobody has, and that is this process's for as long as it lives: whoever listens there may end and
+    begin again. A name in the network namespace claims it among test processes."""
     while True:
-        port = _ports.pop()
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
+        port, claim = _ports.pop(), socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0cri-resolved-test-port-{port}")
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+        else:
+            _claims.append(claim)
             return port
 
 

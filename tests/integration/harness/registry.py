@@ -63,11 +63,23 @@ class Registry:
         self.stop()
 
     def start(self):
+        self._drop_spoilt_schedule()
         self.process.start().wait_ready(lambda: answers(self.port))
         return self
 
     def stop(self):
-        self.process.kill()  # it keeps no state that a clean end would save
+        self.process.kill()  # a clean end would save nothing more
+
+    def _drop_spoilt_schedule(self):
+        """A pull-through cache writes its schedule of what to forget in place, every five seconds. One that was killed
+        within finds half of it, and panics at every start until somebody removes the file."""
+        schedule = self.home / "data/scheduler-state.json"
+        try:
+            json.loads(schedule.read_bytes())
+        except FileNotFoundError:
+            pass
+        except ValueError:
+            schedule.unlink()
 
     def requests(self):
         """Everything it was asked so far, as (method, path, status, agent). The line of a HEAD is
