@@ -8,10 +8,10 @@
  * containers meanwhile, so they look into memory and return: no I/O, no lock that anybody holds
  * across I/O. Strings in arguments are borrowed for the call.
  *
- * The runtime is asked for four events only: each one costs it a call. A container's pod comes with
- * its creation, so there are no events of pods. "Start" comes before the first process runs and
- * "stop" after its end: with "started" (PostStart) instead, a short container could be heard to
- * stop before it is heard to run.
+ * The runtime is asked for three events only: each one costs it a call, and while it waits for the
+ * answer nobody else's call gets through: adaptation.go has one lock for all. A container's pod
+ * comes with its creation, so there are no events of pods. That it runs is not asked either: two
+ * calls for each start would be twice the wait, and runtimes have other ways to tell.
  *
  * Source of the rules: containerd/nri pkg/api/api.proto, pkg/net/multiplex, pkg/adaptation;
  * containerd/ttrpc PROTOCOL.md.
@@ -62,9 +62,8 @@ struct nri_listener {
          * follows. */
         void (*container_creating)(void *arg, const struct nri_pod *pod,
                 const struct nri_container *container, struct nri_creation *answer);
-        /* container->state is NRI_RUNNING: it is being started; NRI_STOPPED: it has ended. Maybe of
-         * one that was refused, or is not known any more. */
-        void (*container_changed)(void *arg, const struct nri_container *container);
+        /* Maybe of one that was refused, or is not known any more; so is the next one. */
+        void (*container_stopped)(void *arg, const char *container_id);
         void (*container_removed)(void *arg, const char *container_id);
         /* There is no connection, and why; until synchronized() nothing is heard. Also when the
          * first attempt fails; not again while attempts fail for the same reason. */

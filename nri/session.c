@@ -24,8 +24,7 @@ enum {
 
 /* The mask has a bit for each event, from 1. */
 enum {
-        EVENTS = 1 << (NRI__EVENT__CREATE_CONTAINER - 1) | 1 << (NRI__EVENT__START_CONTAINER - 1) |
-                 1 << (NRI__EVENT__STOP_CONTAINER - 1) | 1 << (NRI__EVENT__REMOVE_CONTAINER - 1),
+        EVENTS = 1 << (NRI__EVENT__CREATE_CONTAINER - 1) | 1 << (NRI__EVENT__STOP_CONTAINER - 1) | 1 << (NRI__EVENT__REMOVE_CONTAINER - 1),
 };
 
 /* ---- saying ---- */
@@ -214,13 +213,10 @@ static void tell_event(struct nri_session *s, int32_t event, const Nri__Containe
 {
         if (!can_be_heard(s, c))
                 return;
-        struct nri_container container = nri_container_of(c);
-        if (event == NRI__EVENT__REMOVE_CONTAINER) {
-                s->listener->container_removed(s->listener->arg, container.id);
-        } else if (event == NRI__EVENT__START_CONTAINER || event == NRI__EVENT__STOP_CONTAINER) {
-                container.state = event == NRI__EVENT__START_CONTAINER ? NRI_RUNNING : NRI_STOPPED;
-                s->listener->container_changed(s->listener->arg, &container);
-        }
+        if (event == NRI__EVENT__STOP_CONTAINER)
+                s->listener->container_stopped(s->listener->arg, c->id);
+        else if (event == NRI__EVENT__REMOVE_CONTAINER)
+                s->listener->container_removed(s->listener->arg, c->id);
 }
 
 static int hear_event(struct nri_session *s, const struct call *c, int32_t event, struct err *e)
@@ -233,11 +229,6 @@ static int hear_event(struct nri_session *s, const struct call *c, int32_t event
         nri__container_request__free_unpacked(r, NULL);
         answer_nothing(s, c->stream);
         return 0;
-}
-
-static int start(struct nri_session *s, const struct call *c, struct err *e)
-{
-        return hear_event(s, c, NRI__EVENT__START_CONTAINER, e);
 }
 
 static int stop(struct nri_session *s, const struct call *c, struct err *e)
@@ -271,7 +262,6 @@ static const struct method {
         {"Synchronize", synchronize},
         {"Shutdown", shut_down},
         {"CreateContainer", create},
-        {"StartContainer", start},
         {"StopContainer", stop},
         {"RemoveContainer", remove_container},
         {"StateChange", change_state},

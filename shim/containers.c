@@ -90,9 +90,11 @@ bool containers_hear_pods_string(const struct containers *c)
 
 bool containers_has_unknown(const struct containers *c)
 {
-        for (size_t i = 0; i < c->all.count; i++)
-                if (((const struct container *)c->all.things[i])->image_id == NULL)
+        for (size_t i = 0; i < c->all.count; i++) {
+                const struct container *one = c->all.things[i];
+                if (one->image_id == NULL || one->state == NRI_CREATED)
                         return true;
+        }
         return false;
 }
 

@@ -3,10 +3,11 @@
  * What runs on this node, and whether it is what was verified (docs/nri.md).
  *
  * A table in memory, fed by NRI (who is there), by CRI and containerd's image store (which image it
- * runs), by containerd's image events and by our own pulls (what the upstream has vouched for).
+ * runs), by containerd's events (an image was written, a container started) and by our own pulls
+ * (what the upstream has vouched for).
  * containerd waits for NRI's listener, so that one takes a lock, which nobody holds across I/O or
  * for more than a few containers, looks into memory, and returns; three threads do the rest: one
- * looks at containerd when something has changed, at most once a second, one reads its image
+ * looks at containerd when something has changed, at most once a second, one reads its
  * events, and one asks the upstreams, where that is configured.
  *
  * Bounds: CONTAINERS_MAX containers and NAMES_MAX image names (names.h); what is beyond is left
@@ -65,7 +66,7 @@ struct container_view {
 
 struct containers_state {
         bool connected;       /* to NRI, and all containers are known */
-        bool following;       /* containerd's image events */
+        bool following;       /* containerd's events */
         bool pods_own_string; /* NRI tells what pods say their images are */
         char runtime[64], version[64], error[256];
         size_t left_out;

@@ -62,14 +62,17 @@ uint64_t containers_happened(struct containers *c);
 void containers_wait(struct containers *c, int64_t timeout_ms);
 /* Under the lock: does NRI tell what pods say their images are? */
 bool containers_hear_pods_string(const struct containers *c);
-/* Under the lock: is there anybody of whom CRI has to say what it runs? */
+/* Under the lock: is there anybody of whom CRI has to say what it runs, or that it runs? */
 bool containers_has_unknown(const struct containers *c);
+/* containerd says so, by an event that may come late: who has ended since stays ended. Takes the
+ * lock. */
+void containers_started(struct containers *c, const char *container_id);
 void container_free(void *thing); /* a struct container; accepts NULL */
 /* Under the lock. `said` may be NULL, or no reference. */
 void container_set_reference(struct container *c, const char *said);
 
 void *containers_watch(void *arg);  /* looks at containerd (containers_watch.c) */
-void *containers_follow(void *arg); /* reads image events (containers_watch.c) */
+void *containers_follow(void *arg); /* reads its events (containers_watch.c) */
 void *containers_check(void *arg);  /* asks upstreams (containers_check.c) */
 
 /* Puts one look into the table, and says in the log what has changed. `at` is the number at its

@@ -244,16 +244,25 @@ static void container_creating(void *arg, const struct nri_pod *pod,
 }
 
 /* Of one that was refused nothing is known, and nothing is remembered. */
-static void container_changed(void *arg, const struct nri_container *container)
+static void set_state(struct containers *c, const char *container_id, enum nri_state state)
 {
-        struct containers *c = arg;
         pthread_mutex_lock(&c->lock);
-        struct container *known = shelf_find(&c->all, container->id);
-        if (known != NULL)
-                known->state = container->state;
+        struct container *known = shelf_find(&c->all, container_id);
+        if (known != NULL && known->state != NRI_STOPPED)
+                known->state = state;
         if (known != NULL && known->image_id == NULL)
                 containers_happened(c); /* CRI knows a container once its creation has ended */
         pthread_mutex_unlock(&c->lock);
+}
+
+static void container_stopped(void *arg, const char *container_id)
+{
+        set_state(arg, container_id, NRI_STOPPED);
+}
+
+void containers_started(struct containers *c, const char *container_id)
+{
+        set_state(c, container_id, NRI_RUNNING);
 }
 
 static void container_removed(void *arg, const char *container_id)
@@ -271,7 +280,7 @@ struct nri_listener containers_listener(struct containers *c)
                 .configured = configured,
                 .synchronized = synchronized,
                 .container_creating = container_creating,
-                .container_changed = container_changed,
+                .container_stopped = container_stopped,
                 .container_removed = container_removed,
                 .disconnected = disconnected,
         };

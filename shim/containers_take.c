@@ -101,7 +101,7 @@ static void fill(char **to, const char *text)
                 *to = mem_strdup_or_null(text);
 }
 
-/* CRI's word comes late: it never takes back what NRI has said since. */
+/* CRI's word comes late: it never takes back what was heard since. */
 static enum nri_state later(enum nri_state now, int32_t cri)
 {
         if (cri == INVENTORY_EXITED)
@@ -114,7 +114,6 @@ static void take_cri(struct container *c, const struct inventory_container *from
 {
         c->image_id = mem_strdup_or_null(from->image_id);
         c->created_s = from->created_ns / NS_PER_S;
-        c->state = later(c->state, from->state);
         fill(&c->pod, from->pod);
         fill(&c->namespace_name, from->namespace_name);
         fill(&c->name, from->name);
@@ -182,6 +181,8 @@ static void take_one(struct containers *c, struct container *one, const struct i
         const struct inventory_container *from = shelf_find(&i->containers, one->id);
         if (from != NULL && one->image_id == NULL)
                 take_cri(one, from);
+        if (from != NULL)
+                one->state = later(one->state, from->state);
         take_digests(one, i);
         enum container_verdict was = one->verdict;
         one->verdict = container_judge(&c->names, &one->image);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two threads: one looks at containerd when something has happened, one hears of what happens to
- * its images. */
+/* Two threads: one looks at containerd when something has happened, one reads its events: images that
+ * are written, containers that are started. */
 #include <stdio.h>
 #include <string.h>
 
@@ -10,6 +10,8 @@
 #include "resolver/pause.h"
 #include "shim/containers_internal.h"
 #include "shim/message.h"
+
+#define TASK_STARTED "/tasks/start"
 
 /* Between two looks; somebody who waits for one cuts it short. What a look takes, of containerd's
  * processor above all, it takes from containers that start: where there are many, or many start at
@@ -97,6 +99,17 @@ static int64_t pause_after(const struct containers *c, int64_t look_ms)
         return pause_ms < LOOK_PAUSE_MAX_MS ? pause_ms : LOOK_PAUSE_MAX_MS;
 }
 
+/* Under the lock. Events may be lost: as long as CRI has not said of everybody what it runs, and that
+ * it runs, it is asked again. */
+static void wait_for_news(struct containers *c)
+{
+        int64_t again_ms = clock_mono_ms() + LOOK_PAUSE_MAX_MS;
+        while (!c->stopping && !c->dirty) {
+                containers_wait(c, LOOK_PAUSE_MAX_MS);
+                c->dirty |= clock_mono_ms() >= again_ms && containers_has_unknown(c);
+        }
+}
+
 /* False: it is time to stop. */
 static bool wait_for_work(struct containers *c, int64_t look_ms)
 {
@@ -106,8 +119,7 @@ static bool wait_for_work(struct containers *c, int64_t look_ms)
         while (!c->stopping && c->waiting == 0 &&
                 (left_ms = began_ms + pause_after(c, look_ms) - clock_mono_ms()) > 0)
                 containers_wait(c, left_ms);
-        while (!c->stopping && !c->dirty)
-                containers_wait(c, -1);
+        wait_for_news(c);
         bool goes_on = !c->stopping;
         pthread_mutex_unlock(&c->lock);
         return goes_on;
@@ -133,15 +145,12 @@ void *containers_watch(void *arg)
         return NULL;
 }
 
-/* ---- image events ---- */
+/* ---- events ---- */
 
-static void note_event(struct containers *c, const Containerd__EventEnvelope *envelope)
+static void note_image(struct containers *c, const ProtobufCBinaryData *value)
 {
-        const Containerd__EventPayload *payload = envelope->event;
-        if (payload == NULL || !payload->has_value)
-                return;
         Containerd__ImageEvent *event =
-                containerd__image_event__unpack(NULL, payload->value.len, payload->value.data);
+                containerd__image_event__unpack(NULL, value->len, value->data);
         if (event == NULL)
                 return;
         if (event->name != NULL) {
@@ -151,6 +160,28 @@ static void note_event(struct containers *c, const Containerd__EventEnvelope *en
                 pthread_mutex_unlock(&c->lock);
         }
         containerd__image_event__free_unpacked(event, NULL);
+}
+
+static void note_start(struct containers *c, const ProtobufCBinaryData *value)
+{
+        Containerd__TaskStart *event =
+                containerd__task_start__unpack(NULL, value->len, value->data);
+        if (event == NULL)
+                return;
+        if (event->container_id != NULL)
+                containers_started(c, event->container_id);
+        containerd__task_start__free_unpacked(event, NULL);
+}
+
+static void note_event(struct containers *c, const Containerd__EventEnvelope *envelope)
+{
+        const Containerd__EventPayload *payload = envelope->event;
+        if (payload == NULL || !payload->has_value || envelope->topic == NULL)
+                return;
+        if (strcmp(envelope->topic, TASK_STARTED) == 0)
+                note_start(c, &payload->value);
+        else
+                note_image(c, &payload->value);
 }
 
 static void hear(void *arg, const uint8_t *message, size_t size)
@@ -174,10 +205,11 @@ static void set_following(struct containers *c, bool following)
 
 static void follow(struct containers *c, struct rpc_answer *answer)
 {
-        char *filters[] = {"namespace==k8s.io,topic~=\"^/images/\""};
+        char *filters[] = {"namespace==k8s.io,topic~=\"^/images/\"",
+                "namespace==k8s.io,topic==\"" TASK_STARTED "\""};
         Containerd__SubscribeRequest request = CONTAINERD__SUBSCRIBE_REQUEST__INIT;
         request.filters = filters;
-        request.n_filters = 1;
+        request.n_filters = sizeof(filters) / sizeof(filters[0]);
         size_t size = 0;
         cleanup_free uint8_t *packed = message_pack(&request.base, &size);
         const struct rpc_call call = {

@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What following containers costs those who start, in one run: tests/bench/bench_nri.py [--rounds N] [--containers N]
 
-start        two containerds side by side start 200 containers each, all at once: mean time to start one where the
-             daemon is containerd's NRI plugin, over the mean where it is not. What else the machine does meets both. In
-             each round the other one has the plugin; the geometric mean of all rounds, and its standard error: who of
-             two that share the processors gets ahead is chance
+start        a containerd starts 200 containers, all at once: mean time to create and start one while the daemon is
+             containerd's NRI plugin, over the mean while it is not. A round is one of each, on the same containerd, right
+             after each other, in turns as to which comes first. The geometric mean of all rounds, and its standard error
 share        of the processor time that such a start takes on the whole machine, the daemon's: what the ratio cannot show
 CPU          of the daemon, milliseconds for each container
 memory       VmRSS of the daemon after it has followed all of them
+
+Two containerds side by side would meet the same disturbances, but compete: what containers of one wait for, those of
+the other get, so that the ratio shows each wait twice.
 
 A bound that is missed makes the exit code 1. Needs the release build, as bench.py does."""
 import argparse
@@ -60,16 +62,19 @@ class Pod:
         self.crictl("rmp", "--force", self.id)
 
 
-class Side:
+class Stage:
     """A containerd, and the daemon that may be its plugin."""
 
-    def __init__(self, stack, folder, registry, name):
-        self.folder = folder
-        self.containerd = stack.enter_context(Containerd(folder, "2", upstreams={"ghcr.io": registry.url}, name=name, nri=True))
+    def __init__(self, stack):
+        self.folder = stack.enter_context(Folder())
+        registry = stack.enter_context(Registry(self.folder))
+        Images(self.folder).push(registry, "bench/app", "stable", marker="bench")
+        self.containerd = stack.enter_context(Containerd(self.folder, "2", upstreams={"ghcr.io": registry.url}, nri=True))
         self.containerd.push_pause()
-        Crictl(folder, self.containerd.socket).pull(IMAGE)
-        self.image_id = Crictl(folder, self.containerd.socket).image(IMAGE)["id"]
-        self.daemon = Daemon(folder, self.containerd, {"ghcr.io": registry.url}, name=f"{name}-daemon", nri={
+        crictl = Crictl(self.folder, self.containerd.socket)
+        crictl.pull(IMAGE)
+        self.image_id = crictl.image(IMAGE)["id"]
+        self.daemon = Daemon(self.folder, self.containerd, {"ghcr.io": registry.url}, nri={
             "enabled": True, "annotate": True, "socket": f"unix://{self.containerd.nri_socket}"})
 
     def document(self):
@@ -84,6 +89,14 @@ class Side:
         fields = pathlib.Path(f"/proc/{self.daemon.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    @contextlib.contextmanager
+    def pod(self, name):
+        pod = Pod(self.folder, self.containerd, self.image_id, name)
+        try:
+            yield pod
+        finally:
+            pod.remove()
+
 
 def busy_s():
     """Processor time of the whole machine: user, nice, system, interrupts."""
@@ -91,26 +104,40 @@ def busy_s():
     return sum(int(fields[at]) for at in (1, 2, 3, 6, 7)) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(folder, sides, with_plugin, count, number):
-    """(ratio of the mean times, CPU of the daemon for each container, that over all CPU, its memory)"""
-    plugin = sides[with_plugin]
-    plugin.connect()
-    pods = [Pod(folder, side.containerd, side.image_id, f"{number}-{index}") for index, side in enumerate(sides)]
-    cpu_s, all_s = plugin.cpu_s(), busy_s()
-    try:
-        with concurrent.futures.ThreadPoolExecutor(2 * count) as pool:
-            futures = [pool.submit(pods[task % 2].start, task // 2) for task in range(2 * count)]
-            seconds = [future.result() for future in futures]
-        used_s, all_s, resident = plugin.cpu_s() - cpu_s, busy_s() - all_s, resident_mib(plugin.daemon.process)
-        document = plugin.document()
+def start_all(pod, count):
+    """Mean seconds of a container."""
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        return statistics.mean(pool.map(pod.start, range(count)))
+
+
+def without_plugin(stage, count, name):
+    with stage.pod(name) as pod:
+        return start_all(pod, count)
+
+
+def with_plugin(stage, count, name):
+    """(mean seconds, CPU of the daemon for each container, that over all CPU, its memory)"""
+    stage.connect()
+    with stage.pod(name) as pod:
+        cpu_s, all_s = stage.cpu_s(), busy_s()
+        mean_s = start_all(pod, count)
+        used_s, all_s, resident = stage.cpu_s() - cpu_s, busy_s() - all_s, resident_mib(stage.daemon.process)
+        document = stage.document()
         running = [row for row in document["containers"] if row["state"] == "running" and row["digest"]]
         assert len(running) == count, f"{len(running)} of {count} were followed; {document['nri']}"
-    finally:
-        for pod in pods:
-            pod.remove()
-        plugin.daemon.stop()
-    means = [statistics.mean(seconds[side::2]) for side in (0, 1)]
-    return means[with_plugin] / means[1 - with_plugin], used_s / count, used_s / (all_s / 2), resident
+    stage.daemon.stop()
+    return mean_s, used_s / count, used_s / all_s, resident
+
+
+def measure(stage, count, number):
+    """(ratio of the mean times, and the rest of with_plugin)"""
+    if number % 2:
+        bare_s = without_plugin(stage, count, f"{number}-without")
+    mean_s, *rest = with_plugin(stage, count, f"{number}-with")
+    if not number % 2:
+        bare_s = without_plugin(stage, count, f"{number}-without")
+    print(f"note: round {number}: {mean_s:.2f} s with, {bare_s:.2f} s without", flush=True)
+    return mean_s / bare_s, *rest
 
 
 def ratio_row(name, ratios, bound):
@@ -122,12 +149,9 @@ def ratio_row(name, ratios, bound):
 
 def rows(options):
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(Folder())
-        registry = stack.enter_context(Registry(folder))
-        Images(folder).push(registry, "bench/app", "stable", marker="bench")
-        sides = [Side(stack, folder, registry, name) for name in ("one", "other")]
-        measure(folder, sides, 0, options.containers, "warm")  # what all later rounds find warm
-        found = [measure(folder, sides, number % 2, options.containers, number) for number in range(options.rounds)]
+        stage = Stage(stack)
+        without_plugin(stage, options.containers, "warm")  # what all later ones find warm
+        found = [measure(stage, options.containers, number) for number in range(options.rounds)]
         ratios, cpu_s, shares, resident = zip(*found)
         return [ratio_row("start, with NRI / without", ratios, 1.02),
                 ("share of the daemon", statistics.median(shares), 0.02, "of all processor time"),
@@ -138,7 +162,7 @@ def rows(options):
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rounds", type=int, default=8, help="an even number, at least 2 (8)")
-    options.add_argument("--containers", type=int, default=200, help="on each side, in each round (200)")
+    options.add_argument("--containers", type=int, default=200, help="at once (200)")
     options = options.parse_args()
     only_loopback()
     return report(rows(options))

@@ -11,7 +11,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const methods[] = {"Configure", "Synchronize", "Shutdown", "CreateContainer",
-        "StartContainer", "StopContainer", "RemoveContainer", "StateChange", "Nonsense"};
+        "StopContainer", "RemoveContainer", "StateChange", "Nonsense"};
 
 /* One frame with one request. */
 static int ask(struct nri_session *s, const char *method, const uint8_t *payload, size_t size,

@@ -57,12 +57,11 @@ static inline void nri_ear_creating(void *arg, const struct nri_pod *pod,
                 answer->annotations[answer->annotation_count++].key = "cri-resolved/key";
 }
 
-static inline void nri_ear_changed(void *arg, const struct nri_container *container)
+static inline void nri_ear_stopped(void *arg, const char *container_id)
 {
         struct nri_ear *ear = arg;
-        assert(ear->synchronized && container->id[0] != '\0');
-        assert(container->state == NRI_RUNNING || container->state == NRI_STOPPED);
-        nri_ear_check(ear, container);
+        assert(ear->synchronized && container_id[0] != '\0');
+        buf_printf(&ear->heard, "stopped %s\n", container_id);
 }
 
 static inline void nri_ear_removed(void *arg, const char *container_id)
@@ -85,7 +84,7 @@ static inline struct nri_listener nri_ear_listener(struct nri_ear *ear)
         *ear = (struct nri_ear){0};
         buf_init(&ear->heard, 1 << 24);
         return (struct nri_listener){ear, nri_ear_configured, nri_ear_synchronized,
-                nri_ear_creating, nri_ear_changed, nri_ear_removed, nri_ear_disconnected};
+                nri_ear_creating, nri_ear_stopped, nri_ear_removed, nri_ear_disconnected};
 }
 
 #endif

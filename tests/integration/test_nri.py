@@ -14,7 +14,7 @@ CONTAINERDS = ("1.7", "2")
 
 
 def setUpModule():
-    stage_for(Follows, Reports, Annotates, Checks, Drift, Documentation)
+    stage_for(Follows, Starts, Reports, Annotates, Checks, Drift, Documentation)
 
 
 class Follows(Case):
@@ -112,6 +112,51 @@ class Follows(Case):
         self.daemon.wait_line(f"containers: NRI is not connected .*{path}")
         self.build("one")
         self.pull()
+
+
+class Forgetful(GrpcGate):
+    """In front of a CRI that may know of no container."""
+    forgets = False
+
+    def replaces(self, path, request):
+        return self.forgets and path.endswith("/ListContainers")
+
+    def carry_out(self, path, request):
+        return b""
+
+
+class Starts(Case):
+    """That a container has started is told by containerd's events, and by CRI where those are lost."""
+
+    def setUp(self):
+        super().setUp()
+        self.gate = self.stack.enter_context(Forgetful(self.stage.folder.sub(f"gate-{os.urandom(3).hex()}") / "g.sock", self.stage.containerd.socket))
+
+    def running(self):
+        """As metrics have it: nobody is asked for them."""
+        return self.daemon.metrics().sum("cri_resolved_containers", upstream=HOST)
+
+    def ready(self, **shim):
+        self.serve(shim=shim)
+        self.build("one")
+        self.pull()
+        self.assertEqual(self.rows(), {})  # and nothing of the pull is left to be looked at
+
+    def test_by_an_event(self):
+        self.ready(backend=f"unix://{self.gate.socket}", containerd=f"unix://{self.stage.containerd.socket}")
+        made = self.create(*self.pod("late")).strip()
+        self.assertEqual([(row["state"], row["verdict"]) for row in self.rows().values()], [("created", "current")])
+        self.assertEqual(self.running(), 0)
+        self.gate.forgets = True
+        self.stage.crictl("start", made)
+        wait_until(lambda: self.running() == 1, "it is heard to run")
+        self.assertEqual(self.rows()["late"]["state"], "running")
+
+    def test_without_events(self):
+        """The gate never passes one on."""
+        self.ready(backend=f"unix://{self.stage.containerd.socket}", containerd=f"unix://{self.gate.socket}")
+        self.start("unheard")
+        wait_until(lambda: self.running() == 1, "it is found to run")
 
 
 class Reports(Case):

@@ -63,10 +63,10 @@ static void on_creating(void *arg, const struct nri_pod *pod, const struct nri_c
                 *answer = w->creation;
 }
 
-static void on_changed(void *arg, const struct nri_container *container)
+static void on_stopped(void *arg, const char *container_id)
 {
         (void)arg;
-        print_container("changed", container);
+        printf("stopped id=%s\n", container_id);
 }
 
 static void on_removed(void *arg, const char *container_id)
@@ -95,7 +95,7 @@ int main(int argc, char **argv)
         struct wishes wishes = {0};
         struct nri_plugin_options o = {
                 .socket_path = argc > 1 ? argv[1] : "",
-                .listener = {&wishes, on_configured, on_synchronized, on_creating, on_changed,
+                .listener = {&wishes, on_configured, on_synchronized, on_creating, on_stopped,
                         on_removed, on_disconnected},
         };
         for (int i = 2; i + 1 < argc; i += 2) {

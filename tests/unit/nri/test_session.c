@@ -56,9 +56,9 @@ static void on_creating(void *arg, const struct nri_pod *pod, const struct nri_c
         *answer = ear->says;
 }
 
-static void on_changed(void *arg, const struct nri_container *container)
+static void on_stopped(void *arg, const char *container_id)
 {
-        note_container(arg, "changed", container);
+        buf_printf(&((struct ear *)arg)->heard, "stopped %s\n", container_id);
 }
 
 static void on_removed(void *arg, const char *container_id)
@@ -85,7 +85,7 @@ static int set_up(void **state)
         struct talk *t = mem_zalloc(sizeof(*t));
         buf_init(&t->ear.heard, 64 * 1024);
         t->listener = (struct nri_listener){&t->ear, on_configured, on_synchronized, on_creating,
-                on_changed, on_removed, on_disconnected};
+                on_stopped, on_removed, on_disconnected};
         nri_session_init(&t->session, &t->listener);
         *state = t;
         return 0;
@@ -234,14 +234,14 @@ static void registers_first(void **state)
         ttrpc__request__free_unpacked(r, NULL);
 }
 
-static void asks_for_four_events(void **state)
+static void asks_for_three_events(void **state)
 {
         struct talk *t = *state;
         Nri__ConfigureRequest request = NRI__CONFIGURE_REQUEST__INIT;
         Ttrpc__Response *r = ask(t, "Configure", &request.base);
         Nri__ConfigureResponse *says =
                 nri__configure_response__unpack(NULL, r->payload.len, r->payload.data);
-        assert_int_equal(says->events, 1 << 3 | 1 << 5 | 1 << 9 | 1 << 10);
+        assert_int_equal(says->events, 1 << 3 | 1 << 9 | 1 << 10);
         nri__configure_response__free_unpacked(says, NULL);
         ttrpc__response__free_unpacked(r, NULL);
         assert_heard(t, "configured  \n");
@@ -256,10 +256,8 @@ static void a_container_from_its_creation_to_its_end(void **state)
         synchronize(t);
         tell(t, "CreateContainer", &v.request.base);
         assert_heard(t, "pod p1 shop web-0 u1\ncreating c1 p1 main C a.io/b:1\n");
-        tell(t, "StartContainer", &v.request.base);
-        assert_heard(t, "changed c1 p1 main R a.io/b:1\n");
         tell(t, "StopContainer", &v.request.base);
-        assert_heard(t, "changed c1 p1 main S a.io/b:1\n");
+        assert_heard(t, "stopped c1\n");
         tell(t, "RemoveContainer", &v.request.base);
         assert_heard(t, "removed c1\n");
 }
@@ -283,8 +281,8 @@ static void state_changes(void **state)
                 {9, ""},
                 {-1, ""},
                 {1000, ""},
-                {6, "changed c1 p1 main R a.io/b:1\n"},
-                {10, "changed c1 p1 main S a.io/b:1\n"},
+                {6, ""},
+                {10, "stopped c1\n"},
                 {11, "removed c1\n"},
         };
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -309,7 +307,7 @@ static void nothing_is_heard_before_it_is_synchronized(void **state)
         configure(t);
         buf_reset(&t->ear.heard);
         static const char *const methods[] = {
-                "CreateContainer", "StartContainer", "StopContainer", "RemoveContainer"};
+                "CreateContainer", "StopContainer", "RemoveContainer"};
         for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
                 tell(t, methods[i], &v.request.base);
         assert_heard(t, "");
@@ -425,7 +423,7 @@ static void the_answer_to_the_registration(void **state)
 static void requests_that_cannot_be_read(void **state)
 {
         static const char *const methods[] = {"Configure", "Synchronize", "CreateContainer",
-                "StartContainer", "StopContainer", "RemoveContainer", "StateChange"};
+                "StopContainer", "RemoveContainer", "StateChange"};
         for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
                 struct talk *t = *state;
                 struct err e = {0};
@@ -457,7 +455,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 TEST(registers_first),
-                TEST(asks_for_four_events),
+                TEST(asks_for_three_events),
                 TEST(a_container_from_its_creation_to_its_end),
                 TEST(state_changes),
                 TEST(nothing_is_heard_before_it_is_synchronized),

@@ -92,7 +92,7 @@ static void states_only_go_on(void **state)
                 struct nri_listener l;
                 struct containers *c = connected(&l);
                 struct nri_container one = container("c1", cases[i].nri);
-                l.container_changed(l.arg, &one);
+                l.synchronized(l.arg, &pod, 1, &one, 1);
                 struct inventory inventory = {0};
                 put_container(&inventory, "c1", NULL, cases[i].cri);
                 containers_take(c, &inventory, c->at);
@@ -100,6 +100,43 @@ static void states_only_go_on(void **state)
                 inventory_fini(&inventory);
                 containers_free(c);
         }
+}
+
+/* That it has started comes by another way than that it has ended, and may come after it. */
+static void a_start_that_is_heard_late(void **state)
+{
+        (void)state;
+        struct nri_listener l;
+        struct containers *c = connected(&l);
+        create(&l, "c2", TAG);
+        containers_started(c, "nobody");
+        containers_started(c, "c2");
+        assert_int_equal(((struct container *)shelf_find(&c->all, "c2"))->state, NRI_RUNNING);
+        l.container_stopped(l.arg, "c2");
+        containers_started(c, "c2");
+        assert_int_equal(((struct container *)shelf_find(&c->all, "c2"))->state, NRI_STOPPED);
+        assert_int_equal(all(c).count, 2);
+        containers_free(c);
+}
+
+/* Its image was known before it started, and that it did was never heard. */
+static void a_start_that_is_not_heard(void **state)
+{
+        (void)state;
+        struct nri_listener l;
+        struct containers *c = connected(&l);
+        l.container_removed(l.arg, "c1");
+        create(&l, "c1", TAG);
+        for (int32_t cri = INVENTORY_CREATED; cri <= INVENTORY_RUNNING; cri++) {
+                assert_true(containers_has_unknown(c));
+                struct inventory inventory = {0};
+                put_container(&inventory, "c1", NULL, cri);
+                containers_take(c, &inventory, c->at);
+                inventory_fini(&inventory);
+        }
+        assert_int_equal(all(c).state, NRI_RUNNING);
+        assert_false(containers_has_unknown(c));
+        containers_free(c);
 }
 
 static void what_the_pod_says_is_told_by_cri(void **state)
@@ -144,8 +181,7 @@ static void counted_by_upstream(void **state)
         assert_int_equal(counted(c, 1, CONTAINER_UNVERIFIED), 0);
         configure("");
         assert_int_equal(counted(c, 0, CONTAINER_UNVERIFIED), 1);
-        struct nri_container ended = container("c1", NRI_STOPPED);
-        l.container_changed(l.arg, &ended);
+        l.container_stopped(l.arg, "c1");
         assert_int_equal(counted(c, 0, CONTAINER_UNVERIFIED), 0);
         containers_free(c);
 }
@@ -342,6 +378,8 @@ int main(void)
                 CONFIGURED(from_a_container_to_its_verdict),
                 CONFIGURED(nothing_is_known_without_a_connection),
                 CONFIGURED(states_only_go_on),
+                CONFIGURED(a_start_that_is_heard_late),
+                CONFIGURED(a_start_that_is_not_heard),
                 CONFIGURED(what_the_pod_says_is_told_by_cri),
                 CONFIGURED(an_id_is_no_reference),
                 CONFIGURED(counted_by_upstream),
