@@ -253,7 +253,7 @@ void metrics_each(
 /* ---- counters ---- */
 
 static const struct {
-        const char *name, *help;
+        const char *name;
         enum metric metric;
         const char *words[METRICS_LABELS_MAX];
 } counters[] = {
@@ -261,8 +261,8 @@ static const struct {
         {                                                                                          \
                 __VA_ARGS__                                                                        \
         }
-#define COUNTER(constant, name, metric, words, help)                                               \
-        [COUNTER_##constant] = {name, help, METRIC_##metric, words},
+#define COUNTER(constant, name, metric, words)                                              \
+        [COUNTER_##constant] = {name, METRIC_##metric, words},
 #include "base/metrics_counters.def"
 #undef COUNTER
 #undef WORDS
@@ -271,11 +271,6 @@ static const struct {
 const char *metrics_counter_name(enum metrics_counter c)
 {
         return counters[c].name;
-}
-
-const char *metrics_counter_help(enum metrics_counter c)
-{
-        return counters[c].help;
 }
 
 struct sum {

@@ -78,14 +78,13 @@ size_t metrics_buckets(enum metric m, const int64_t **bounds_us);
 /* ---- the counters of /v1/status: sums, see metrics_counters.def ---- */
 
 enum metrics_counter {
-#define COUNTER(constant, name, metric, words, help) COUNTER_##constant,
+#define COUNTER(constant, name, metric, words) COUNTER_##constant,
 #include "base/metrics_counters.def"
 #undef COUNTER
         COUNTER_COUNT,
 };
 
 const char *metrics_counter_name(enum metrics_counter c); /* "pulls_failed" */
-const char *metrics_counter_help(enum metrics_counter c); /* for people, half a sentence */
 uint64_t metrics_counter_get(enum metrics_counter c);
 
 #endif

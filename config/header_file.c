@@ -21,7 +21,7 @@ int header_file_read(const char *name, const char *path, char **out, struct err 
 {
         cleanup_secret char *text = NULL;
         *out = NULL;
-        if (file_read(path, VALUE_MAX_BYTES, &text, NULL, e) < 0)
+        if (file_read_private(path, VALUE_MAX_BYTES, &text, NULL, e) < 0)
                 return err_wrap(e, "header \"%.*s\"", SHOWN_MAX, name);
         size_t size = strlen(text);
         while (size > 0 && strchr("\r\n", text[size - 1]) != NULL)

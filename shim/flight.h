@@ -64,7 +64,8 @@ int flight_run_relayed(struct flights *f, const struct flight *flight, struct ca
  * NULL. */
 struct progress *flights_progress(struct flights *f, const char *pulled_name);
 
-/* Deletes the relay's names that no flight uses: what a crash has left. Errors as images.h. */
-int flights_sweep(struct flights *f, struct err *e) ERR_MUST_CHECK;
+/* Deletes the relay's names that no flight uses: what a crash has left. Errors as images.h, and
+ * ERR_CANCELLED. */
+int flights_sweep(struct flights *f, struct cancel *stop, struct err *e) ERR_MUST_CHECK;
 
 #endif

@@ -369,10 +369,10 @@ static int sweep_one(struct flights *f, const char *image, struct err *e)
         return r;
 }
 
-int flights_sweep(struct flights *f, struct err *e)
+int flights_sweep(struct flights *f, struct cancel *stop, struct err *e)
 {
         cleanup_strings struct strings names = {0};
-        if (images_list(f->images, "127.0.0.1:", &names, e) < 0)
+        if (images_list(f->images, "127.0.0.1:", stop, &names, e) < 0)
                 return -1;
         for (size_t i = 0; i < names.count; i++)
                 if (sweep_one(f, names.items[i], e) < 0)

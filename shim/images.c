@@ -75,12 +75,13 @@ void image_record_fini(struct image_record *r)
 
 /* Filtered here: names hold what containerd's filters take for operators, and its three versions
  * would have to agree on the quoting. */
-int images_list(struct images *im, const char *prefix, struct strings *names, struct err *e)
+int images_list(struct images *im, const char *prefix, struct cancel *stop, struct strings *names,
+        struct err *e)
 {
         Containerd__ListImagesRequest request = CONTAINERD__LIST_IMAGES_REQUEST__INIT;
         cleanup_rpc_answer struct rpc_answer answer = {0};
-        if (message_ask(im->containerd, IMAGES_SERVICE "List", &request.base, CALL_TIMEOUT_MS,
-                    &answer, e) < 0)
+        if (message_ask_until(im->containerd, IMAGES_SERVICE "List", &request.base, CALL_TIMEOUT_MS,
+                    stop, &answer, e) < 0)
                 return -1;
         Containerd__ListImagesResponse *list = containerd__list_images_response__unpack(
                 NULL, answer.response_size, answer.response);

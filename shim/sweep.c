@@ -23,8 +23,8 @@ static void *sweep_main(void *arg)
         int64_t next_ms;
         do {
                 struct err e;
-                bool swept = flights_sweep(s->flights, &e) == 0;
-                if (!swept)
+                bool swept = flights_sweep(s->flights, &s->stop, &e) == 0;
+                if (!swept && e.code != ERR_CANCELLED)
                         log_line(LOG_LEVEL_DEBUG, "not swept, again soon", "error", e.msg, NULL);
                 next_ms = swept ? PAUSE_MS : RETRY_MS;
         } while (pause_ms(&s->stop, next_ms));

@@ -47,6 +47,15 @@ class Sweep(MirrorCase):
         self.assert_swept(left, elsewhere)
         self.assertEqual(set(others), set(others) & set(self.containerd.store()))
 
+    def test_an_end_while_containerd_does_not_answer(self):
+        """It does not wait for the answer, nor for a time-out."""
+        held = self.gate.hold("/containerd.services.images.v1.Images/List")
+        self.start(containerd=self.gate)
+        held.wait_arrived()
+        self.daemon.stop()
+        held.wait_gone()
+        self.assertEqual(self.daemon.lines("not swept"), [])
+
     def test_a_crash_in_mid_pull(self):
         """containerd has the image under the relay's name, and nobody is left who would give it its own."""
         content = self.push()

@@ -262,7 +262,6 @@ static void counters_are_sums(void **state)
                 const char *name = metrics_counter_name(c);
                 assert_true(strlen(name) > 0);
                 assert_int_equal(strspn(name, "abcdefghijklmnopqrstuvwxyz_"), strlen(name));
-                assert_true(strlen(metrics_counter_help(c)) > strlen("how"));
                 for (enum metrics_counter other = 0; other < c; other++)
                         assert_string_not_equal(name, metrics_counter_name(other));
         }

@@ -392,6 +392,9 @@ static const struct {
                 "2: upstream.\"a.io\".headers: header \"X\": the value has control characters"},
         {"[upstream.\"a.io\"]\nheaders = { X = { file = \"/nonexistent/file\" } }\n",
                 "2: upstream.\"a.io\".headers: header \"X\": " FILE_MISSING},
+        {"[upstream.\"a.io\"]\nheaders = { X = { file = \"@/open.pem\" } }\n",
+                "2: upstream.\"a.io\".headers: header \"X\": @/open.pem has the mode 0640, so that "
+                "others than its owner may read or write it; remedy: chmod 0600 @/open.pem"},
         {"[upstream.\"a.io\"]\nheaders = { X = { file = \"@/c.toml\" } }\n",
                 "2: upstream.\"a.io\".headers: header \"X\": the value has control characters"},
         {"[upstream.\"a.io\"]\nheaders = { X = { file = \"@/c.toml\", y = 1 } }\n",
