@@ -261,7 +261,7 @@ static const struct {
         {                                                                                          \
                 __VA_ARGS__                                                                        \
         }
-#define COUNTER(constant, name, metric, words)                                              \
+#define COUNTER(constant, name, metric, words)                                                     \
         [COUNTER_##constant] = {name, METRIC_##metric, words},
 #include "base/metrics_counters.def"
 #undef COUNTER

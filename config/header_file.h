@@ -7,8 +7,8 @@
 
 #include "base/err.h"
 
-/* Without the ends of lines behind it. The file must be private (files.h). The caller frees *out, and wipes it. ERR_CONFIG names the
- * header and what is wrong, never the value. */
+/* Without the ends of lines behind it. The file must be private (files.h). The caller frees *out,
+ * and wipes it. ERR_CONFIG names the header and what is wrong, never the value. */
 int header_file_read(const char *name, const char *path, char **out, struct err *e) ERR_MUST_CHECK;
 
 /* Whether that can be a header's value: ERR_CONFIG as above. */

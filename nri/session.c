@@ -24,7 +24,8 @@ enum {
 
 /* The mask has a bit for each event, from 1. */
 enum {
-        EVENTS = 1 << (NRI__EVENT__CREATE_CONTAINER - 1) | 1 << (NRI__EVENT__STOP_CONTAINER - 1) | 1 << (NRI__EVENT__REMOVE_CONTAINER - 1),
+        EVENTS = 1 << (NRI__EVENT__CREATE_CONTAINER - 1) | 1 << (NRI__EVENT__STOP_CONTAINER - 1) |
+                 1 << (NRI__EVENT__REMOVE_CONTAINER - 1),
 };
 
 /* ---- saying ---- */

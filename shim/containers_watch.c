@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two threads: one looks at containerd when something has happened, one reads its events: images that
- * are written, containers that are started. */
+/* Two threads: one looks at containerd when something has happened, one reads its events: images
+ * that are written, containers that are started. */
 #include <stdio.h>
 #include <string.h>
 
@@ -99,8 +99,8 @@ static int64_t pause_after(const struct containers *c, int64_t look_ms)
         return pause_ms < LOOK_PAUSE_MAX_MS ? pause_ms : LOOK_PAUSE_MAX_MS;
 }
 
-/* Under the lock. Events may be lost: as long as CRI has not said of everybody what it runs, and that
- * it runs, it is asked again. */
+/* Under the lock. Events may be lost: as long as CRI has not said of everybody what it runs, and
+ * that it runs, it is asked again. */
 static void wait_for_news(struct containers *c)
 {
         int64_t again_ms = clock_mono_ms() + LOOK_PAUSE_MAX_MS;

@@ -38,8 +38,8 @@ void image_record_fini(struct image_record *r);
 int images_get(struct images *im, const char *name, struct image_record *out,
         struct err *e) ERR_MUST_CHECK;
 
-/* Adds the names of all records that begin with the prefix; what was in the list stays. Wakes on its
- * token: ERR_CANCELLED. */
+/* Adds the names of all records that begin with the prefix; what was in the list stays. Wakes on
+ * its token: ERR_CANCELLED. */
 int images_list(struct images *im, const char *prefix, struct cancel *stop, struct strings *names,
         struct err *e) ERR_MUST_CHECK;
 
