@@ -81,7 +81,16 @@ static void move_default(const struct check *c, json_t *finding, const struct ho
         cleanup_free char *path = mem_printf("%s/%s/hosts.toml", root, directory);
         cleanup_free char *away = mem_printf("%s/.default.disabled", root);
         cleanup_free char *text = text_for(f, host);
-        if (find_file(c, host) == NULL)
+        bool is_new = find_file(c, host) == NULL;
+        if (is_new &&
+                f->has_more) { /* headers and keys may be secret: not in a step, and not lost */
+                finding_advise(finding,
+                        "Move %s to %s by hand: it says more than can be shown here. There "
+                        "`server` is %s itself, and mirrors have capabilities = [\"pull\"].",
+                        f->path, path, host);
+                return;
+        }
+        if (is_new)
                 finding_write(finding, path, text);
         finding_run(finding, "mv", folder, away, NULL);
 }

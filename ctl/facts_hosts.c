@@ -158,6 +158,19 @@ static bool has_capability(const json_t *list, const char *wanted)
         return json_array_size(list) == 0; /* nothing said grants all */
 }
 
+/* The server's keys are none of those that are kept, a mirror's are but for these. */
+static bool has_more(const json_t *table, bool of_server)
+{
+        static const char *const left_out[] = {"client", "header", "dial_timeout"};
+        const json_t *ca = json_object_get(table, "ca");
+        bool more = of_server ? ca != NULL || json_object_get(table, "skip_verify") != NULL ||
+                                        json_object_get(table, "override_path") != NULL
+                              : json_is_array(ca) && json_array_size(ca) > 1;
+        for (size_t i = 0; i < sizeof(left_out) / sizeof(left_out[0]); i++)
+                more = more || json_object_get(table, left_out[i]) != NULL;
+        return more;
+}
+
 static char *first_ca(const struct hosts_file *f, const json_t *ca)
 {
         const char *path = json_string_value(json_is_array(ca) ? json_array_get(ca, 0) : ca);
@@ -179,6 +192,7 @@ static void take_mirror(struct hosts_file *f, const char *name, const json_t *ta
                 add_fault(f, line, name, NULL, "\"https://host[:port][/path]\"");
         else
                 check_keys(f, table, lines, MIRROR_KEYS);
+        f->has_more = f->has_more || has_more(table, false);
         f->mirrors = mem_resize(f->mirrors, (f->mirror_count + 1) * sizeof(*f->mirrors));
         f->mirrors[f->mirror_count++] = (struct hosts_mirror){
                 .url = take(&url),
@@ -197,6 +211,7 @@ static void take_values(struct hosts_file *f, const json_t *values, const json_t
         const char *server = json_string_value(json_object_get(values, "server"));
         f->server = server != NULL && server[0] != '\0' ? mem_strdup(server) : NULL;
         f->server_line = toml_line(lines, "server");
+        f->has_more = has_more(values, true);
         const json_t *hosts = toml_below(lines, "host");
         const char *name = NULL;
         json_t *table = NULL;

@@ -45,6 +45,7 @@ struct hosts_file {
         struct hosts_fault *faults;
         size_t fault_count;
         bool discarded; /* by containerd */
+        bool has_more;  /* keys of the server or of a mirror that are not kept here */
 };
 
 struct hosts_tree {

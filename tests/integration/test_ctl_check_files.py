@@ -310,6 +310,24 @@ class Wildcards(Case):
             change()
             self.assertEqual(self.check_containerd("wildcard-mirror")["severity"], "warning")
 
+    def test_one_with_secrets_is_moved_by_hand(self):
+        """What a step cannot carry over is not lost by one."""
+        default = self.certs / "_default/hosts.toml"
+        default.parent.mkdir(parents=True)
+        mirror = '[host."https://cache.local:5000"]\ncapabilities = ["pull", "resolve"]\n'
+        for more in ('header = { x-token = "word-of-the-mirror" }', 'client = ["/pki/a.pem", "/pki/a.key"]',
+                     'ca = ["/pki/1.pem", "/pki/2.pem"]'):
+            with self.subTest(more=more):
+                default.write_text(f"{mirror}{more}\n")
+                remedy = self.check_containerd("wildcard-mirror")["remedy"]
+                self.assertEqual(remedy["steps"], [])
+                self.assertIn(f"Move {default} to {self.certs}/docker.io/hosts.toml by hand", remedy["text"])
+                self.assertNotIn("word-of-the-mirror", str(remedy))
+        default.write_text(f'server = "https://cache.local:5000"\nskip_verify = true\n\n{mirror}')
+        self.assertEqual(self.check_containerd("wildcard-mirror")["remedy"]["steps"], [])
+        default.write_text(f'{mirror}ca = ["/pki/1.pem"]\n')
+        self.assertEqual(len(self.check_containerd("wildcard-mirror")["remedy"]["steps"]), 2)
+
     @staticmethod
     def line(path, words):
         return next(f"{path}:{number}" for number, line in enumerate(path.read_text().splitlines(), 1) if words in line)
