@@ -315,7 +315,9 @@ static gpr_timespec next_wake(const struct proxy *p)
 {
         if (p->held.first != NULL || proxy_drain_looks(p))
                 return gpr_inf_past(GPR_CLOCK_MONOTONIC);
-        int64_t wait_ms = p->waiting.first != NULL ? BACKEND_RETRY_MS : INT64_MAX;
+        int64_t wait_ms = proxy_drain_wait_ms(p);
+        if (p->waiting.first != NULL && wait_ms > BACKEND_RETRY_MS)
+                wait_ms = BACKEND_RETRY_MS;
         if (p->turns) {
                 int64_t turn_ms = p->next_turn_ms - clock_mono_ms();
                 wait_ms = turn_ms < wait_ms ? turn_ms : wait_ms;

@@ -9,6 +9,10 @@
  * wait in the listening socket's queue for whoever serves it next. What is left to lose is a call
  * that is sent in the very moment in which GOAWAY is on its way.
  *
+ * Nor may an answer be lost that a client has not read yet: one that is built on core forgets it
+ * when it cannot write, be it only a ping. So nobody is disconnected before he has answered to the
+ * ping that core sends behind GOAWAY, hence behind all answers, or has had some seconds for it.
+ *
  * To send clients away earlier, core knows only ages of connections, always and for all: then
  * clients would have to connect anew for ever, and those built on core itself lose answers when
  * that happens.
@@ -16,7 +20,7 @@
 #include "base/clock.h"
 #include "shim/proxy_internal.h"
 
-enum { LOOK_MS = 20 };
+enum { LOOK_MS = 20, GOODBYE_MS = 5000 };
 
 static const char stops[] = "cri-resolved stops: call again";
 
@@ -75,7 +79,26 @@ bool proxy_drain_looks(const struct proxy *p)
         return is_draining(p) && !is_shutting(p) && calls_of(p) == p->endless_count;
 }
 
-/* A client that has no call need not notice that it was sent away: its connection is closed. */
+/* Nobody has a call any more. Core closes each connection when its client has answered to the ping
+ * behind GOAWAY. */
+static void disconnect(struct proxy *p)
+{
+        if (p->disconnect_ms == 0)
+                p->disconnect_ms = clock_mono_ms() + GOODBYE_MS;
+        if (p->disconnected || clock_mono_ms() < p->disconnect_ms)
+                return;
+        p->disconnected = true;
+        grpc_server_cancel_all_calls(p->server);
+}
+
+int64_t proxy_drain_wait_ms(const struct proxy *p)
+{
+        if (p->disconnect_ms == 0 || p->disconnected)
+                return INT64_MAX;
+        int64_t left_ms = p->disconnect_ms - clock_mono_ms();
+        return left_ms > 0 ? left_ms : 0;
+}
+
 void proxy_drain_step(struct proxy *p, bool quiet)
 {
         if (quiet && proxy_drain_looks(p))
@@ -83,10 +106,9 @@ void proxy_drain_step(struct proxy *p, bool quiet)
         if (!is_shutting(p) || p->slots > 0)
                 return;
         unsigned calls = calls_of(p);
-        if (calls == 0 && !p->disconnected) {
-                p->disconnected = true;
-                grpc_server_cancel_all_calls(p->server);
-        } else if (calls > 0 && calls == p->endless_count && !p->endless_ended) {
+        if (calls == 0) {
+                disconnect(p);
+        } else if (calls == p->endless_count && !p->endless_ended) {
                 p->endless_ended = true;
                 end_endless(p);
         }

@@ -123,7 +123,8 @@ struct proxy {
         unsigned endless_count;
         struct proxy_call *endless;
         bool endless_ended, disconnected;
-        atomic_bool shutting; /* no call can begin any more */
+        int64_t disconnect_ms; /* when whoever is still connected has had his time; 0: not yet */
+        atomic_bool shutting;  /* no call can begin any more */
 
         grpc_channel *idle_channel; /* leads nowhere */
         grpc_call *idle_call;       /* by it the next two tags go into the queue */
@@ -169,6 +170,7 @@ bool proxy_drain_ends(struct proxy_call *c);
 bool proxy_drain_looks(const struct proxy *p); /* the queue is asked, but not waited for */
 /* After each event of the queue; quiet: there was none, and nothing to be read. */
 void proxy_drain_step(struct proxy *p, bool quiet);
+int64_t proxy_drain_wait_ms(const struct proxy *p); /* until the next step without an event */
 
 /* proxy_accept.c */
 struct proxy_acceptor *proxy_acceptor_new(

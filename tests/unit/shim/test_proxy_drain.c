@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The end of a proxy that has an endless call with a backend which has not said a word yet. */
+/* The end of a proxy: with an endless call whose backend has not said a word yet, and with a client
+ * that has not read everything yet. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,7 +23,11 @@ enum {
         GRACE_MS = 20000,   /* a call that is still there then is CANCELLED */
         PREFACE_BYTES = 24, /* RFC 9113 section 3.4 */
         HEAD_BYTES = 9,     /* of a frame, section 4.1 */
-        HEADERS = 1,
+        HEADERS = 1,        /* types of frames, section 6 */
+        SETTINGS = 4,
+        PING = 6,
+        GOAWAY = 7,
+        PING_BYTES = 8,
 };
 
 #define METHOD "/test/Endless"
@@ -87,6 +92,16 @@ static void ask(struct fixture *f)
         assert_int_equal(pthread_create(&f->client, NULL, ask_on_thread, f), 0);
 }
 
+static void finish(struct fixture *f)
+{
+        proxy_free(f->proxy);
+        close(f->listener);
+        unlink(f->back);
+        rmdir(f->folder);
+        free(f->front);
+        free(f->back);
+}
+
 /* The client is told by the end itself, not because time is up. */
 static void end(struct fixture *f)
 {
@@ -95,12 +110,7 @@ static void end(struct fixture *f)
         assert_int_equal(f->answer.code, GRPC_UNAVAILABLE);
         assert_string_equal(f->answer.message, "cri-resolved stops: call again");
         rpc_answer_fini(&f->answer);
-        proxy_free(f->proxy);
-        close(f->listener);
-        unlink(f->back);
-        rmdir(f->folder);
-        free(f->front);
-        free(f->back);
+        finish(f);
 }
 
 static void a_backend_that_comes_during_the_drain(void **state)
@@ -125,18 +135,33 @@ static void read_all(int fd, uint8_t *to, size_t size)
         }
 }
 
+/* The next frame's payload, which the caller frees. */
+static uint8_t *read_frame(int fd, uint8_t *type)
+{
+        uint8_t head[HEAD_BYTES];
+        read_all(fd, head, sizeof(head));
+        size_t size = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
+        uint8_t *payload = mem_zalloc(size + 1);
+        read_all(fd, payload, size);
+        *type = head[3];
+        return payload;
+}
+
+static uint8_t *await_frame(int fd, uint8_t type)
+{
+        uint8_t found = 0;
+        uint8_t *payload = read_frame(fd, &found);
+        for (; found != type; payload = read_frame(fd, &found))
+                free(payload);
+        return payload;
+}
+
 /* Until a call has arrived at the backend. */
 static void await_headers(int fd)
 {
-        uint8_t head[HEAD_BYTES];
         uint8_t preface[PREFACE_BYTES];
         read_all(fd, preface, sizeof(preface));
-        do {
-                read_all(fd, head, sizeof(head));
-                size_t size = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
-                cleanup_free uint8_t *payload = mem_zalloc(size + 1);
-                read_all(fd, payload, size);
-        } while (head[3] != HEADERS);
+        free(await_frame(fd, HEADERS));
 }
 
 static void a_backend_that_accepts_and_does_not_answer(void **state)
@@ -152,11 +177,73 @@ static void a_backend_that_accepts_and_does_not_answer(void **state)
         close(fd);
 }
 
+/* ---- a client that reads when it likes ---- */
+
+static int connect_to_front(const struct fixture *f)
+{
+        static const uint8_t hello[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0";
+        struct sockaddr_un a = {.sun_family = AF_UNIX};
+        snprintf(a.sun_path, sizeof(a.sun_path), "%s", f->front);
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+        assert_int_equal(write(fd, hello, sizeof(hello)), sizeof(hello));
+        free(await_frame(fd, SETTINGS));
+        return fd;
+}
+
+static void *stop_on_thread(void *arg)
+{
+        proxy_stop(((struct fixture *)arg)->proxy, GRACE_MS);
+        return NULL;
+}
+
+static void acknowledge(int fd, const uint8_t *ping)
+{
+        uint8_t frame[HEAD_BYTES + PING_BYTES] = {[2] = PING_BYTES, [3] = PING, [4] = 1 /* ACK */};
+        memcpy(frame + HEAD_BYTES, ping, PING_BYTES);
+        assert_int_equal(send(fd, frame, sizeof(frame), MSG_NOSIGNAL), sizeof(frame));
+}
+
+/* What it writes to a connection that is closed fails, and clients built on core then forget what
+ * they have not read: an answer. So it is closed when the client has read everything: when it has
+ * answered to the ping that comes last. */
+static void a_client_has_read_everything_before_it_is_disconnected(void **state)
+{
+        (void)state;
+        struct fixture f;
+        uint8_t byte = 0;
+        begin(&f);
+        int fd = connect_to_front(&f);
+        assert_int_equal(pthread_create(&f.client, NULL, stop_on_thread, &f), 0);
+        free(await_frame(fd, GOAWAY)); /* that it stops some day */
+        cleanup_free uint8_t *ping = await_frame(fd, PING);
+        acknowledge(fd, ping);
+        free(await_frame(fd, GOAWAY)); /* and now: it has heard us */
+        assert_int_equal(read(fd, &byte, 1), 0);
+        pthread_join(f.client, NULL);
+        close(fd);
+        finish(&f);
+}
+
+/* Nor does one that never reads hold up the end. */
+static void a_client_that_reads_nothing(void **state)
+{
+        (void)state;
+        struct fixture f;
+        begin(&f);
+        int fd = connect_to_front(&f);
+        proxy_stop(f.proxy, INT64_MAX / 2);
+        close(fd);
+        finish(&f);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_backend_that_comes_during_the_drain),
                 cmocka_unit_test(a_backend_that_accepts_and_does_not_answer),
+                cmocka_unit_test(a_client_has_read_everything_before_it_is_disconnected),
+                cmocka_unit_test(a_client_that_reads_nothing),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
