@@ -3,14 +3,19 @@
 """What following containers costs those who start, in one run: tests/bench/bench_nri.py [--rounds N] [--containers N]
 
 start        a containerd starts 200 containers, all at once: mean time to create and start one while the daemon is
-             containerd's NRI plugin, over the mean while it is not. A round is one of each, on the same containerd, right
-             after each other, in turns as to which comes first. The geometric mean of all rounds, and its standard error
+             containerd's NRI plugin, over the mean while it is not. A round is four such starts on the same containerd,
+             right after each other: with, without, without, with; or the other way round, in turns. The geometric mean of
+             all rounds, and its standard error
+wait         of containerd for the plugin's answers, all of one such start together, over the mean time to start one. It
+             asks for one container at a time, so that nobody waits longer than for all others. What a tap between them
+             sees (nri_tap.py, which costs more than it measures): more than the plugin takes
 share        of the processor time that such a start takes on the whole machine, the daemon's: what the ratio cannot show
 CPU          of the daemon, milliseconds for each container
 memory       VmRSS of the daemon after it has followed all of them
 
-Two containerds side by side would meet the same disturbances, but compete: what containers of one wait for, those of
-the other get, so that the ratio shows each wait twice.
+containerd's files are in memory: a disk's moods are larger than what is to be seen. Two containerds side by side would
+meet the same disturbances, but compete: what containers of one wait for, those of the other get, so that the ratio
+shows each wait twice.
 
 A bound that is missed makes the exit code 1. Needs the release build, as bench.py does."""
 import argparse
@@ -21,6 +26,7 @@ import math
 import os
 import pathlib
 import statistics
+import subprocess
 import sys
 import time
 
@@ -33,6 +39,7 @@ from tests.integration.harness.crictl import pod_config, pod_fields  # noqa: E40
 from tests.integration.harness.isolate import only_loopback  # noqa: E402
 from tests.integration.harness.wire import decode, encode  # noqa: E402
 
+MEMORY = "/dev/shm"
 IMAGE = "ghcr.io/bench/app:stable"
 RUNTIME = "/runtime.v1.RuntimeService/"
 
@@ -65,8 +72,8 @@ class Pod:
 class Stage:
     """A containerd, and the daemon that may be its plugin."""
 
-    def __init__(self, stack):
-        self.folder = stack.enter_context(Folder())
+    def __init__(self, stack, tapped=False):
+        self.folder = stack.enter_context(Folder(MEMORY))
         registry = stack.enter_context(Registry(self.folder))
         Images(self.folder).push(registry, "bench/app", "stable", marker="bench")
         self.containerd = stack.enter_context(Containerd(self.folder, "2", upstreams={"ghcr.io": registry.url}, nri=True))
@@ -74,8 +81,24 @@ class Stage:
         crictl = Crictl(self.folder, self.containerd.socket)
         crictl.pull(IMAGE)
         self.image_id = crictl.image(IMAGE)["id"]
+        socket = self.tap(stack) if tapped else self.containerd.nri_socket
         self.daemon = Daemon(self.folder, self.containerd, {"ghcr.io": registry.url}, nri={
-            "enabled": True, "annotate": True, "socket": f"unix://{self.containerd.nri_socket}"})
+            "enabled": True, "annotate": True, "socket": f"unix://{socket}"})
+
+    def tap(self, stack):
+        self.waits = self.folder.path / "waits"
+        socket = self.folder.path / "tap.sock"
+        with open(self.waits, "wb") as out:
+            program = [sys.executable, ROOT / "tests/bench/nri_tap.py", socket, self.containerd.nri_socket]
+            tap = stack.enter_context(subprocess.Popen(program, stdin=subprocess.PIPE, stdout=out))
+        stack.callback(tap.stdin.close)
+        wait_until(socket.exists, "the tap listens")
+        return socket
+
+    def waited_s(self):
+        """What the tap has seen: (how often, how long in all)."""
+        waits = [int(line) / 1e6 for line in self.waits.read_text().split()]
+        return len(waits), sum(waits)
 
     def document(self):
         return self.daemon.admin("/v1/containers")[1]
@@ -129,15 +152,35 @@ def with_plugin(stage, count, name):
     return mean_s, used_s / count, used_s / all_s, resident
 
 
+def measure_waits(count):
+    """(seconds that containerd waits for the plugin while it starts all, of the mean time to start one)"""
+    with contextlib.ExitStack() as stack:
+        stage = Stage(stack, tapped=True)
+        without_plugin(stage, count, "warm")
+        stage.connect()
+        with stage.pod("tapped") as pod:
+            calls, waited_s = stage.waited_s()
+            mean_s = start_all(pod, count)
+            more_calls, more_s = stage.waited_s()
+        stage.daemon.stop()
+        assert more_calls - calls >= count, f"{more_calls - calls} calls for {count} containers"
+        print(f"note: {more_calls - calls} calls, {1e6 * (more_s - waited_s) / (more_calls - calls):.0f} us each", flush=True)
+        return (more_s - waited_s) / mean_s
+
+
 def measure(stage, count, number):
-    """(ratio of the mean times, and the rest of with_plugin)"""
-    if number % 2:
-        bare_s = without_plugin(stage, count, f"{number}-without")
-    mean_s, *rest = with_plugin(stage, count, f"{number}-with")
-    if not number % 2:
-        bare_s = without_plugin(stage, count, f"{number}-without")
-    print(f"note: round {number}: {mean_s:.2f} s with, {bare_s:.2f} s without", flush=True)
-    return mean_s / bare_s, *rest
+    """(ratio of the mean times, and the rest of with_plugin: of the last one)"""
+    seconds, rest = {True: 0, False: 0}, ()
+    first = number % 2 == 0
+    for step, plugged in enumerate((first, not first, not first, first)):
+        name = f"{number}-{step}"
+        if plugged:
+            mean_s, *rest = with_plugin(stage, count, name)
+        else:
+            mean_s = without_plugin(stage, count, name)
+        seconds[plugged] += mean_s / 2
+    print(f"note: round {number}: {seconds[True]:.2f} s with, {seconds[False]:.2f} s without", flush=True)
+    return seconds[True] / seconds[False], *rest
 
 
 def ratio_row(name, ratios, bound):
@@ -153,7 +196,9 @@ def rows(options):
         without_plugin(stage, options.containers, "warm")  # what all later ones find warm
         found = [measure(stage, options.containers, number) for number in range(options.rounds)]
         ratios, cpu_s, shares, resident = zip(*found)
+        waits = measure_waits(options.containers)
         return [ratio_row("start, with NRI / without", ratios, 1.02),
+                ("waits for it, of one start", waits, 0.02, "all together"),
                 ("share of the daemon", statistics.median(shares), 0.02, "of all processor time"),
                 ("CPU of the daemon, ms/container", 1000 * statistics.median(cpu_s), None, ""),
                 ("VmRSS after that, MiB", max(resident), None, "")]
