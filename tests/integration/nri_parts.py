@@ -102,6 +102,9 @@ class Case(ShowsLogs, unittest.TestCase):
         except AssertionError:
             self.assertEqual(self.verdicts(), expected)
 
+    def until_state(self, pod, state):
+        wait_until(lambda: self.rows()[pod]["state"] == state, lambda: f"{pod} is {state}: {self.rows()[pod]}")
+
     # ---- images and pods ----
 
     def image(self, tag="stable", host=HOST):

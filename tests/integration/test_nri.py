@@ -65,9 +65,9 @@ class Follows(Case):
         self.build("one")
         self.pull()
         made = self.start("ends")
-        self.assertEqual(self.rows()["ends"]["state"], "running")
+        self.until_state("ends", "running")
         self.stage.crictl("stop", "--timeout", "0", made)
-        self.assertEqual(self.rows()["ends"]["state"], "stopped")
+        self.until_state("ends", "stopped")
         self.stage.crictl("rm", made)
         self.assertEqual(self.rows(), {})
 
@@ -145,12 +145,13 @@ class Starts(Case):
     def test_by_an_event(self):
         self.ready(backend=f"unix://{self.gate.socket}", containerd=f"unix://{self.stage.containerd.socket}")
         made = self.create(*self.pod("late")).strip()
-        self.assertEqual([(row["state"], row["verdict"]) for row in self.rows().values()], [("created", "current")])
+        self.until({"late": "current"})  # so nothing is to be asked about it
+        self.until_state("late", "created")
         self.assertEqual(self.running(), 0)
         self.gate.forgets = True
         self.stage.crictl("start", made)
         wait_until(lambda: self.running() == 1, "it is heard to run")
-        self.assertEqual(self.rows()["late"]["state"], "running")
+        self.until_state("late", "running")
 
     def test_without_events(self):
         """The gate never passes one on."""
