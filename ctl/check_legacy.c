@@ -124,11 +124,6 @@ static bool has_endpoint(const json_t *endpoints, const char *authority)
         return false;
 }
 
-static const char *server_of(const char *host)
-{
-        return strcmp(host, "docker.io") == 0 ? "registry-1.docker.io" : host;
-}
-
 /* Borrows from the arguments. */
 static char *hosts_text_of(const char *host, const json_t *endpoints, const json_t *configs)
 {
@@ -139,9 +134,9 @@ static char *hosts_text_of(const char *host, const json_t *endpoints, const json
                 if (url != NULL)
                         take_endpoint(&mirrors[count++], url, configs);
         }
-        cleanup_free char *server =
-                mem_printf("http%s://%s", url_host_is_loopback(host) ? "" : "s", server_of(host));
-        if (tls_of(configs, server) != NULL && !has_endpoint(endpoints, server_of(host)))
+        cleanup_free char *server = mem_printf(
+                "http%s://%s", url_host_is_loopback(host) ? "" : "s", hosts_server_of(host));
+        if (tls_of(configs, server) != NULL && !has_endpoint(endpoints, hosts_server_of(host)))
                 take_endpoint(&mirrors[count++], server, configs);
         return check_hosts_text(host, mirrors, count);
 }
@@ -188,7 +183,7 @@ static bool is_carried(
         json_object_foreach ((json_t *)mirrors, name, table) {
                 const char *host = host_for(name, mirrors);
                 const json_t *endpoints = json_object_get(table, "endpoint");
-                if (host == NULL || (strcmp(server_of(host), authority) != 0 &&
+                if (host == NULL || (strcmp(hosts_server_of(host), authority) != 0 &&
                                             !has_endpoint(endpoints, authority)))
                         continue;
                 *said = true;
@@ -202,7 +197,8 @@ static bool is_carried(
 static bool has_own_file(const struct check *c, const char *authority)
 {
         cleanup_free char *host = url_host_normalise(authority);
-        bool hub = strcmp(host, "docker.io") == 0 || strcmp(host, server_of("docker.io")) == 0;
+        bool hub =
+                strcmp(host, "docker.io") == 0 || strcmp(host, hosts_server_of("docker.io")) == 0;
         return strcmp(host, authority) == 0 && !hub && url_host_valid(host) && !is_there(c, host);
 }
 

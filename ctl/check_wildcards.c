@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "config/toml.h"
+#include "config/url.h"
 #include "ctl/check.h"
 #include "ctl/edit_toml.h"
 
@@ -71,6 +72,21 @@ static char *text_for(const struct hosts_file *f, const char *host)
         return check_hosts_text(host, all, count);
 }
 
+static void advise_to_move(
+        json_t *finding, const struct hosts_file *f, const char *host, const char *path)
+{
+        finding_advise(finding,
+                "%s says more than a step can carry over: write %s by hand, with server = "
+                "\"http%s://%s\" and the tables of its mirrors, each with capabilities = "
+                "[\"pull\"].",
+                f->path, path, url_host_is_loopback(host) ? "" : "s", hosts_server_of(host));
+        if (f->server != NULL)
+                finding_advise(finding,
+                        "What stands above the first table is about %s, not about the registry: it "
+                        "belongs into a table [host.\"...\"] of that address, which comes last.",
+                        f->server);
+}
+
 static void move_default(const struct check *c, json_t *finding, const struct hosts_file *f)
 {
         const char *host = likely_upstream(c);
@@ -84,10 +100,7 @@ static void move_default(const struct check *c, json_t *finding, const struct ho
         bool is_new = find_file(c, host) == NULL;
         if (is_new &&
                 f->has_more) { /* headers and keys may be secret: not in a step, and not lost */
-                finding_advise(finding,
-                        "Move %s to %s by hand: it says more than can be shown here. There "
-                        "`server` is %s itself, and mirrors have capabilities = [\"pull\"].",
-                        f->path, path, host);
+                advise_to_move(finding, f, host, path);
                 return;
         }
         if (is_new)

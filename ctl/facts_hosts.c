@@ -348,3 +348,8 @@ const struct hosts_file *hosts_tree_find(const struct hosts_tree *t, const char 
                                 return &t->files[i];
         return NULL;
 }
+
+const char *hosts_server_of(const char *host)
+{
+        return strcmp(host, "docker.io") == 0 ? "registry-1.docker.io" : host;
+}

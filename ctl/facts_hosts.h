@@ -67,6 +67,9 @@ void hosts_tree_fini(struct hosts_tree *t);
 /* The file that containerd takes for a host of references, NULL if there is none. */
 const struct hosts_file *hosts_tree_find(const struct hosts_tree *t, const char *host);
 
+/* Where a host of references is asked: "registry-1.docker.io" for "docker.io", else itself. */
+const char *hosts_server_of(const char *host);
+
 /* The name of a host's directory: "127.0.0.1_7780_". The caller frees. */
 char *hosts_directory(const char *host);
 

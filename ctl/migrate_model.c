@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ctl/migrate_model.h"
+#include "ctl/facts_hosts.h"
 
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "ctl/facts_hosts.h"
 #include "resolver/base64.h"
 
 static void auth_clear(struct migrate_auth *a)
@@ -138,7 +140,7 @@ void migrate_set_default_server(struct hosts *h, const char *host)
         url_fini(&h->server);
         h->has_server = false;
         h->server.scheme = mem_strdup(url_host_is_loopback(host) ? "http" : "https");
-        h->server.authority = mem_strdup(migrate_server_of(host));
+        h->server.authority = mem_strdup(hosts_server_of(host));
         h->server.path = mem_strdup("/v2");
 }
 

@@ -67,8 +67,6 @@ void migrate_note(struct migrate_model *m, const char *fmt, ...)
 /* Whether a URL leads to the host of references itself, for one without a port at whatever port:
  * then it is no mirror. */
 bool migrate_is_own(const char *host, const struct url *url);
-/* Where containerd goes for a host of which nothing is said: "registry-1.docker.io". */
-const char *migrate_server_of(const char *host);
 /* The host of references that a server is for: "docker.io". */
 const char *migrate_host_of(const char *authority);
 bool migrate_is_docker_hub(const char *authority);

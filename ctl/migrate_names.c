@@ -13,11 +13,6 @@ bool migrate_is_docker_hub(const char *authority)
         return false;
 }
 
-const char *migrate_server_of(const char *host)
-{
-        return strcmp(host, "docker.io") == 0 ? "registry-1.docker.io" : host;
-}
-
 const char *migrate_host_of(const char *authority)
 {
         return migrate_is_docker_hub(authority) ? "docker.io" : authority;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "config/toml.h"
+#include "ctl/facts_hosts.h"
 #include "ctl/migrate_job.h"
 #include "ctl/migrate_ours.h"
 #include "ctl/toml_edit.h"
@@ -26,7 +27,7 @@ static const char *usual_scheme(const char *host)
 static void set_server(json_t *table, const char *host, const struct hosts *h)
 {
         bool usual = strcmp(h->server.scheme, usual_scheme(host)) == 0 &&
-                     strcasecmp(h->server.authority, migrate_server_of(host)) == 0 &&
+                     strcasecmp(h->server.authority, hosts_server_of(host)) == 0 &&
                      strcmp(h->server.path, "/v2") == 0;
         cleanup_free char *url = migrate_base_url(&h->server);
         if (!usual && url != NULL)

@@ -7,8 +7,9 @@
  * (what the upstream has vouched for).
  * containerd waits for NRI's listener, so that one takes a lock, which nobody holds across I/O or
  * for more than a few containers, looks into memory, and returns; three threads do the rest: one
- * looks at containerd when something has changed, at most once a second, one reads its
- * events, and one asks the upstreams, where that is configured.
+ * looks at containerd when something has changed, at most once a second, and now and then while
+ * somebody is not known to run; one reads its events, and one asks the upstreams, where that is
+ * configured.
  *
  * Bounds: CONTAINERS_MAX containers and NAMES_MAX image names (names.h); what is beyond is left
  * out, says so in the log, and is refused nothing. A text of more than 1 KiB counts as absent.

@@ -374,8 +374,11 @@ int flights_sweep(struct flights *f, struct cancel *stop, struct err *e)
         cleanup_strings struct strings names = {0};
         if (images_list(f->images, "127.0.0.1:", stop, &names, e) < 0)
                 return -1;
-        for (size_t i = 0; i < names.count; i++)
+        for (size_t i = 0; i < names.count; i++) {
+                if (cancel_fired(stop)) /* a deletion that has begun is waited for */
+                        return err_set(e, ERR_CANCELLED, "stopped");
                 if (sweep_one(f, names.items[i], e) < 0)
                         return -1;
+        }
         return 0;
 }

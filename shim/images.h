@@ -3,10 +3,10 @@
  * containerd's image store and CRI's view of it, as typed questions (containerd:
  * api/services/images/v1, api/services/snapshots/v1; k8s.io/cri-api runtime/v1).
  *
- * Questions have a time limit of their own, writes none; neither has a parent: what must be written
- * is written whoever has gone meanwhile. Errors: ERR_NOT_FOUND, ERR_BACKEND when containerd cannot
- * be asked, ERR_PROTOCOL when its answer makes no sense, ERR_INTERNAL with containerd's words for
- * all else. Safe from any thread; blocks.
+ * Questions have a time limit of their own, writes none; they have no parent, but for images_list:
+ * what must be written is written whoever has gone meanwhile. Errors: ERR_NOT_FOUND, ERR_BACKEND
+ * when containerd cannot be asked, ERR_PROTOCOL when its answer makes no sense, ERR_INTERNAL with
+ * containerd's words for all else. Safe from any thread; blocks.
  */
 #ifndef CRI_RESOLVED_IMAGES_H
 #define CRI_RESOLVED_IMAGES_H

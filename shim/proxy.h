@@ -62,9 +62,10 @@ int proxy_listen_fd(struct proxy *p, int fd, struct err *e) ERR_MUST_CHECK;
 int proxy_start(
         struct proxy *p, struct err *e) ERR_MUST_CHECK; /* starts accept and queue threads */
 /*
- * Stops accepting connections; waits until running calls have ended, at most grace_ms, then cancels
- * them. What clients send until then is served, too (see proxy_drain.c). Endless calls are ended,
- * with UNAVAILABLE, when there are no others.
+ * Stops accepting connections; waits until running calls have ended and clients have heard of the
+ * end (five seconds at most), together at most grace_ms, then cancels what is left. What clients
+ * send until then is served, too (see proxy_drain.c). Endless calls are ended, with UNAVAILABLE,
+ * when there are no others.
  */
 void proxy_stop(struct proxy *p, int64_t grace_ms);
 void proxy_free(struct proxy *p);

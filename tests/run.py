@@ -239,8 +239,8 @@ def essence(job):
     for failure in failures:
         first, *others = failure.strip().splitlines() or [""]
         raised = [at for at, line in enumerate(others) if ERROR.match(line)][:1]
-        tail = max(len(others) - ESSENCE_LINES, *(at + 3 for at in raised), 0)
-        kept = [first, *(line for at in raised for line in others[at:at + 3]), *others[tail:]]
+        tail = max(len(others) - ESSENCE_LINES, 0)
+        kept = [first, *(line for at in raised for line in others[at:min(at + 3, tail)]), *others[tail:]]
         text += "".join(f"     | {line}\n" for line in kept)
     return text
 

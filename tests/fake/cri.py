@@ -91,7 +91,7 @@ class Backend(grpc.GenericRpcHandler):
             try:
                 async for item in method(request, context):
                     yield item
-            except asyncio.CancelledError:
+            except (asyncio.CancelledError, GeneratorExit):  # the latter if gRPC was just sending an item
                 self.note(key, "cancelled")
                 raise
             self.note(key, "done")

@@ -321,10 +321,14 @@ class Wildcards(Case):
                 default.write_text(f"{mirror}{more}\n")
                 remedy = self.check_containerd("wildcard-mirror")["remedy"]
                 self.assertEqual(remedy["steps"], [])
-                self.assertIn(f"Move {default} to {self.certs}/docker.io/hosts.toml by hand", remedy["text"])
+                self.assertIn(f"write {self.certs}/docker.io/hosts.toml by hand, with server = \"https://registry-1.docker.io\"",
+                              remedy["text"])
+                self.assertNotIn("What stands above", remedy["text"])
                 self.assertNotIn("word-of-the-mirror", str(remedy))
         default.write_text(f'server = "https://cache.local:5000"\nskip_verify = true\n\n{mirror}')
-        self.assertEqual(self.check_containerd("wildcard-mirror")["remedy"]["steps"], [])
+        remedy = self.check_containerd("wildcard-mirror")["remedy"]
+        self.assertEqual(remedy["steps"], [])
+        self.assertIn("What stands above the first table is about https://cache.local:5000, not about the registry", remedy["text"])
         default.write_text(f'{mirror}ca = ["/pki/1.pem"]\n')
         self.assertEqual(len(self.check_containerd("wildcard-mirror")["remedy"]["steps"]), 2)
 

@@ -157,7 +157,7 @@ class Starts(Case):
         """The gate never passes one on."""
         self.ready(backend=f"unix://{self.stage.containerd.socket}", containerd=f"unix://{self.gate.socket}")
         self.start("unheard")
-        wait_until(lambda: self.running() == 1, "it is found to run")
+        wait_until(lambda: self.running() == 1, "it is found to run", timeout_s=90)
 
 
 class Reports(Case):

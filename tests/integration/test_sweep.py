@@ -50,7 +50,7 @@ class Sweep(MirrorCase):
     def test_an_end_while_containerd_does_not_answer(self):
         """It does not wait for the answer, nor for a time-out."""
         held = self.gate.hold("/containerd.services.images.v1.Images/List")
-        self.start(containerd=self.gate)
+        self.start(containerd=self.gate, log={"level": "debug"})
         held.wait_arrived()
         self.daemon.stop()
         held.wait_gone()

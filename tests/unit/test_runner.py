@@ -102,7 +102,7 @@ class Sample(unittest.TestCase):
     def test_what_has_failed_in_short(self):
         job = self.sample()
         short = run.essence(job)
-        for expected in ("sample:\n", "FAIL: test_bad", "words of the failure", "FAIL: test_sub", "(n=2)"):
+        for expected in ("sample:\n", "in test_bad\n", "FAIL: test_bad", "words of the failure", "FAIL: test_sub", "(n=2)"):
             self.assertIn(expected, short)
         for unexpected in ("... ok", "test_good"):
             self.assertNotIn(unexpected, short)
