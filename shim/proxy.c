@@ -313,7 +313,7 @@ static bool turn_is_due(const struct proxy *p)
 
 static gpr_timespec next_wake(const struct proxy *p)
 {
-        if (p->held.first != NULL || proxy_drain_looks(p))
+        if (p->held.first != NULL)
                 return gpr_inf_past(GPR_CLOCK_MONOTONIC);
         int64_t wait_ms = proxy_drain_wait_ms(p);
         if (p->waiting.first != NULL && wait_ms > BACKEND_RETRY_MS)

@@ -5,9 +5,10 @@
  * Core's own shutdown would lose some: from its begin until the client has heard of it (GOAWAY),
  * core drops what the client sends, and what waits for a slot; the client is told CANCELLED then
  * and does not try again. So it begins in a moment in which nothing is under way and nothing can be
- * read. Until then everything is served, also what comes on connections that there are; new ones
- * wait in the listening socket's queue for whoever serves it next. What is left to lose is a call
- * that is sent in the very moment in which GOAWAY is on its way.
+ * read, and nothing was for a while: who has just connected has a call to send. Until then
+ * everything is served, also what comes on connections that there are; new ones wait in the
+ * listening socket's queue for whoever serves it next. What is left to lose is a call that is sent
+ * in the very moment in which GOAWAY is on its way.
  *
  * Nor may an answer be lost that a client has not read yet: one that is built on core forgets it
  * when it cannot write, be it only a ping. So nobody is disconnected before he has answered to the
@@ -20,7 +21,12 @@
 #include "base/clock.h"
 #include "shim/proxy_internal.h"
 
-enum { LOOK_MS = 20, GOODBYE_MS = 5000 };
+enum {
+        LOOK_MS = 20,
+        SETTLE_MS = 200,      /* without a call, before it ends */
+        SETTLE_MAX_MS = 2000, /* of that, with calls in between: then a moment will do */
+        GOODBYE_MS = 5000,
+};
 
 static const char stops[] = "cri-resolved stops: call again";
 
@@ -74,7 +80,8 @@ bool proxy_drain_ends(struct proxy_call *c)
         return true;
 }
 
-bool proxy_drain_looks(const struct proxy *p)
+/* Is nothing under way that the end would wait for? */
+static bool is_idle(const struct proxy *p)
 {
         return is_draining(p) && !is_shutting(p) && calls_of(p) == p->endless_count;
 }
@@ -91,18 +98,48 @@ static void disconnect(struct proxy *p)
         grpc_server_cancel_all_calls(p->server);
 }
 
+/* When a quiet moment is the end. */
+static int64_t settled_ms(const struct proxy *p)
+{
+        int64_t usual_ms = p->idle_ms + SETTLE_MS;
+        int64_t latest_ms = p->first_idle_ms + SETTLE_MAX_MS;
+        return usual_ms < latest_ms ? usual_ms : latest_ms;
+}
+
+static int64_t next_step_ms(const struct proxy *p)
+{
+        if (is_idle(p))
+                return p->idle_ms != 0 ? settled_ms(p) : 0;
+        return p->disconnect_ms != 0 && !p->disconnected ? p->disconnect_ms : INT64_MAX;
+}
+
 int64_t proxy_drain_wait_ms(const struct proxy *p)
 {
-        if (p->disconnect_ms == 0 || p->disconnected)
+        int64_t step_ms = next_step_ms(p);
+        if (step_ms == INT64_MAX)
                 return INT64_MAX;
-        int64_t left_ms = p->disconnect_ms - clock_mono_ms();
+        int64_t left_ms = step_ms - clock_mono_ms();
         return left_ms > 0 ? left_ms : 0;
+}
+
+static void settle(struct proxy *p, bool quiet)
+{
+        if (!is_idle(p)) {
+                p->idle_ms = 0;
+                return;
+        }
+        int64_t now_ms = clock_mono_ms();
+        if (p->idle_ms == 0)
+                p->idle_ms = now_ms;
+        if (p->first_idle_ms == 0)
+                p->first_idle_ms = now_ms;
+        if (quiet && now_ms >= settled_ms(p))
+                begin_shutdown(p);
 }
 
 void proxy_drain_step(struct proxy *p, bool quiet)
 {
-        if (quiet && proxy_drain_looks(p))
-                begin_shutdown(p);
+        settle(p, quiet);
         if (!is_shutting(p) || p->slots > 0)
                 return;
         unsigned calls = calls_of(p);

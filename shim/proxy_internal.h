@@ -123,6 +123,8 @@ struct proxy {
         unsigned endless_count;
         struct proxy_call *endless;
         bool endless_ended, disconnected;
+        int64_t idle_ms;       /* of the drain: since when there is no call; 0: there are some */
+        int64_t first_idle_ms; /* the first such time; 0: not yet */
         int64_t disconnect_ms; /* when whoever is still connected has had his time; 0: not yet */
         atomic_bool shutting;  /* no call can begin any more */
 
@@ -167,7 +169,6 @@ void proxy_wake(struct proxy *p);
 /* proxy_drain.c */
 /* A call that has waited for the backend until now. True: it is ended, and must not begin. */
 bool proxy_drain_ends(struct proxy_call *c);
-bool proxy_drain_looks(const struct proxy *p); /* the queue is asked, but not waited for */
 /* After each event of the queue; quiet: there was none, and nothing to be read. */
 void proxy_drain_step(struct proxy *p, bool quiet);
 int64_t proxy_drain_wait_ms(const struct proxy *p); /* until the next step without an event */
