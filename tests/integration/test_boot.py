@@ -237,8 +237,12 @@ class Boot(BootCase):
         self.restart_under(pulls)
         with socket.create_connection(("127.0.0.1", 7780), timeout=5):
             pass
-        lives = [line for line in self.machine.journal(SERVICE)[since:].splitlines()
-                 if " info stopped" in line or " info serving " in line]
+
+        def told():
+            return [line for line in self.machine.journal(SERVICE)[since:].splitlines()
+                    if " info stopped" in line or " info serving " in line]
+        wait_until(lambda: len(told()) >= 4, lambda: f"the journal has two ends and two beginnings: {told()}")
+        lives = told()
         self.assertEqual([" info serving " in line for line in lives], [False, True, False, True])
         self.assertIn(f"version={version()} ", lives[1])
         self.assertIn(f"version={other} ", lives[3])
