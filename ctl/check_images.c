@@ -5,7 +5,6 @@
  */
 #include <string.h>
 
-#include "config/url.h"
 #include "ctl/check_network.h"
 #include "resolver/ref.h"
 
@@ -64,9 +63,7 @@ static int ask_tag(const struct images_check *ic, const struct upstream *u, cons
 /* As nobody's wildcard changes it: that is what the wildcard is compared with. */
 static struct upstream *upstream_itself(const struct config *c, const char *host)
 {
-        bool hub = strcmp(host, "docker.io") == 0;
-        cleanup_free char *url = mem_printf("http%s://%s", url_host_is_loopback(host) ? "" : "s",
-                hub ? "registry-1.docker.io" : host);
+        cleanup_free char *url = hosts_server_url(host);
         return upstream_new_mirror(c, url);
 }
 

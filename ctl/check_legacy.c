@@ -134,8 +134,7 @@ static char *hosts_text_of(const char *host, const json_t *endpoints, const json
                 if (url != NULL)
                         take_endpoint(&mirrors[count++], url, configs);
         }
-        cleanup_free char *server = mem_printf(
-                "http%s://%s", url_host_is_loopback(host) ? "" : "s", hosts_server_of(host));
+        cleanup_free char *server = hosts_server_url(host);
         if (tls_of(configs, server) != NULL && !has_endpoint(endpoints, hosts_server_of(host)))
                 take_endpoint(&mirrors[count++], server, configs);
         return check_hosts_text(host, mirrors, count);

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "config/toml.h"
-#include "config/url.h"
 #include "ctl/check.h"
 #include "ctl/edit_toml.h"
 
@@ -75,11 +74,11 @@ static char *text_for(const struct hosts_file *f, const char *host)
 static void advise_to_move(
         json_t *finding, const struct hosts_file *f, const char *host, const char *path)
 {
+        cleanup_free char *server = hosts_server_url(host);
         finding_advise(finding,
                 "%s says more than a step can carry over: write %s by hand, with server = "
-                "\"http%s://%s\" and the tables of its mirrors, each with capabilities = "
-                "[\"pull\"].",
-                f->path, path, url_host_is_loopback(host) ? "" : "s", hosts_server_of(host));
+                "\"%s\" and the tables of its mirrors, each with capabilities = [\"pull\"].",
+                f->path, path, server);
         if (f->server != NULL)
                 finding_advise(finding,
                         "What stands above the first table is about %s, not about the registry: it "
@@ -96,13 +95,13 @@ static void move_default(const struct check *c, json_t *finding, const struct ho
         cleanup_free char *directory = hosts_directory(host);
         cleanup_free char *path = mem_printf("%s/%s/hosts.toml", root, directory);
         cleanup_free char *away = mem_printf("%s/.default.disabled", root);
-        cleanup_free char *text = text_for(f, host);
         bool is_new = find_file(c, host) == NULL;
-        if (is_new &&
-                f->has_more) { /* headers and keys may be secret: not in a step, and not lost */
+        /* Headers and keys may be secret: not in a step, and not lost. */
+        if (is_new && f->has_more) {
                 advise_to_move(finding, f, host, path);
                 return;
         }
+        cleanup_free char *text = text_for(f, host);
         if (is_new)
                 finding_write(finding, path, text);
         finding_run(finding, "mv", folder, away, NULL);

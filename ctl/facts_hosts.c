@@ -353,3 +353,9 @@ const char *hosts_server_of(const char *host)
 {
         return strcmp(host, "docker.io") == 0 ? "registry-1.docker.io" : host;
 }
+
+char *hosts_server_url(const char *host)
+{
+        return mem_printf(
+                "http%s://%s", url_host_is_loopback(host) ? "" : "s", hosts_server_of(host));
+}

@@ -69,6 +69,8 @@ const struct hosts_file *hosts_tree_find(const struct hosts_tree *t, const char 
 
 /* Where a host of references is asked: "registry-1.docker.io" for "docker.io", else itself. */
 const char *hosts_server_of(const char *host);
+/* The same as a URL, without TLS on loopback, as containerd does it. The caller frees. */
+char *hosts_server_url(const char *host);
 
 /* The name of a host's directory: "127.0.0.1_7780_". The caller frees. */
 char *hosts_directory(const char *host);

@@ -92,9 +92,9 @@ static void disconnect(struct proxy *p)
 {
         if (p->disconnect_ms == 0)
                 p->disconnect_ms = clock_mono_ms() + GOODBYE_MS;
-        if (p->disconnected || clock_mono_ms() < p->disconnect_ms)
+        if (clock_mono_ms() < p->disconnect_ms)
                 return;
-        p->disconnected = true;
+        p->disconnect_ms = INT64_MAX; /* once */
         grpc_server_cancel_all_calls(p->server);
 }
 
@@ -110,7 +110,7 @@ static int64_t next_step_ms(const struct proxy *p)
 {
         if (is_idle(p))
                 return p->idle_ms != 0 ? settled_ms(p) : 0;
-        return p->disconnect_ms != 0 && !p->disconnected ? p->disconnect_ms : INT64_MAX;
+        return p->disconnect_ms != 0 ? p->disconnect_ms : INT64_MAX;
 }
 
 int64_t proxy_drain_wait_ms(const struct proxy *p)

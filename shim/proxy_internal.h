@@ -122,10 +122,11 @@ struct proxy {
         atomic_uint calls; /* under way, endless ones included; read by proxy_stop */
         unsigned endless_count;
         struct proxy_call *endless;
-        bool endless_ended, disconnected;
+        bool endless_ended;
         int64_t idle_ms;       /* of the drain: since when there is no call; 0: there are some */
         int64_t first_idle_ms; /* the first such time; 0: not yet */
-        int64_t disconnect_ms; /* when whoever is still connected has had his time; 0: not yet */
+        int64_t disconnect_ms; /* when whoever is still connected has had his time; 0: nobody has
+                                  been told yet */
         atomic_bool shutting;  /* no call can begin any more */
 
         grpc_channel *idle_channel; /* leads nowhere */

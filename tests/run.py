@@ -238,9 +238,9 @@ def essence(job):
     text = f"{job.name}:\n"
     for failure in failures:
         first, *others = failure.strip().splitlines() or [""]
-        raised = [at for at, line in enumerate(others) if ERROR.match(line)][:1]
         tail = max(len(others) - ESSENCE_LINES, 0)
-        kept = [first, *(line for at in raised for line in others[at:min(at + 3, tail)]), *others[tail:]]
+        raised = next((at for at, line in enumerate(others) if ERROR.match(line)), tail)
+        kept = [first, *others[raised:min(raised + 3, tail)], *others[tail:]]
         text += "".join(f"     | {line}\n" for line in kept)
     return text
 

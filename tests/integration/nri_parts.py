@@ -73,6 +73,11 @@ class Case(ShowsLogs, unittest.TestCase):
         self.settled()
         return self.daemon
 
+    def gated(self, kind):
+        """A gate of this kind in front of containerd."""
+        place = self.stage.folder.sub(f"gate-{os.urandom(3).hex()}") / "g.sock"
+        return self.stack.enter_context(kind(place, self.stage.containerd.socket))
+
     def document(self):
         return self.daemon.admin("/v1/containers")[1]
 

@@ -130,7 +130,7 @@ class Starts(Case):
 
     def setUp(self):
         super().setUp()
-        self.gate = self.stack.enter_context(Forgetful(self.stage.folder.sub(f"gate-{os.urandom(3).hex()}") / "g.sock", self.stage.containerd.socket))
+        self.gate = self.gated(Forgetful)
 
     def running(self):
         """As metrics have it: nobody is asked for them."""
@@ -269,7 +269,7 @@ class Drift(Case):
 
     def setUp(self):
         super().setUp()
-        self.gate = self.stack.enter_context(GrpcGate(self.stage.folder.sub(f"gate-{os.urandom(3).hex()}") / "g.sock", self.stage.containerd.socket))
+        self.gate = self.gated(GrpcGate)
         self.shim = {"backend": f"unix://{self.gate.socket}", "containerd": f"unix://{self.stage.containerd.socket}"}
 
     def drift(self, code, daemon=True, **shim):

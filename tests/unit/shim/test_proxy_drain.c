@@ -41,10 +41,16 @@ struct fixture {
         struct rpc_answer answer;
 };
 
-static void listen_at_back(struct fixture *f)
+static struct sockaddr_un address_of(const char *path)
 {
         struct sockaddr_un a = {.sun_family = AF_UNIX};
-        snprintf(a.sun_path, sizeof(a.sun_path), "%s", f->back);
+        snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+        return a;
+}
+
+static void listen_at_back(struct fixture *f)
+{
+        struct sockaddr_un a = address_of(f->back);
         f->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         assert_int_equal(bind(f->listener, (struct sockaddr *)&a, sizeof(a)), 0);
         assert_int_equal(listen(f->listener, 8), 0);
@@ -182,8 +188,7 @@ static void a_backend_that_accepts_and_does_not_answer(void **state)
 static int connect_to_front(const struct fixture *f)
 {
         static const uint8_t hello[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0";
-        struct sockaddr_un a = {.sun_family = AF_UNIX};
-        snprintf(a.sun_path, sizeof(a.sun_path), "%s", f->front);
+        struct sockaddr_un a = address_of(f->front);
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
         assert_int_equal(write(fd, hello, sizeof(hello)), sizeof(hello));
