@@ -153,7 +153,7 @@ class Boot(BootCase):
     def test_a_call_starts_it(self):
         self.systemctl("stop", SERVICE)
         self.assertTrue(self.client().image_fs_info().messages(1))
-        self.assertTrue(self.machine.active(SERVICE))
+        self.machine.wait_show(SERVICE, "ActiveState", "active")  # the answer overtakes READY=1
 
     def test_killed(self):
         """What is connected hears of it; whoever comes next is served by the next one."""

@@ -76,7 +76,7 @@ class Case(unittest.TestCase):
 
     def check_journal(self):
         """The daemon never crashed, whatever the page did with it."""
-        log = self.node.run("journalctl -u cri-resolved --no-pager -o cat").out
+        log = self.node.must("journalctl --sync && journalctl -u cri-resolved --no-pager -o cat")
         self.assertNotRegex(log, r"(Main process exited, code=(dumped|killed)|Failed with result|Sanitizer)")
 
     def play(self, page):
@@ -148,7 +148,7 @@ class FreshNodes(Case):
         wait_until(lambda: "configuration reloaded file=/etc/cri-resolved/config.toml" in
                    node.run("journalctl -u cri-resolved -o cat").out, "the reload")
         node.must("cri-resolvectl pull ghcr.io/shop/app:1")
-        self.assertIn("source=relay", node.must("journalctl -u cri-resolved -g reference=ghcr.io/shop/app:1 -o cat"))
+        self.assertIn("source=relay", node.must("journalctl --sync && journalctl -u cri-resolved -g reference=ghcr.io/shop/app:1 -o cat"))
 
 
 class NodeInUse(Case):

@@ -107,4 +107,6 @@ class Machine:
         wait_until(lambda: self.show(unit, key) == value, f"{key} of {unit}: {self.show(unit, key)}, not {value}")
 
     def journal(self, unit):
+        """All that the unit has said until now: journald may have it still before it."""
+        self.run("journalctl", "--sync")
         return self.run("journalctl", "--no-pager", "-o", "cat", "-u", unit)
