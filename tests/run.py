@@ -27,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -285,9 +286,15 @@ def main(arguments):
     return 0
 
 
+def end_late(_, frame):
+    """Where it stood is half of why."""
+    traceback.print_stack(frame)
+    sys.exit("ended by the runner: too late")
+
+
 def run_module(name):
     """In the child: one module's tests, their result in the file that the parent reads."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by the runner: too late"))
+    signal.signal(signal.SIGTERM, end_late)
     if name.startswith(tuple(f"tests.{kind}." for kind in NAMED)):
         isolate.only_loopback()
     suite = unittest.defaultTestLoader.loadTestsFromName(name)

@@ -86,10 +86,18 @@ class Sample(unittest.TestCase):
     def test_expected(self): self.fail()
 """
 
-    def sample(self):
+    LATE = """
+import os, signal, unittest
+class Sample(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls): os.kill(os.getpid(), signal.SIGTERM)
+    def test_good(self): pass
+"""
+
+    def sample(self, source=SOURCE):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "sample_module.py"
-            path.write_text(self.SOURCE)
+            path.write_text(source)
             script = f"import sys; sys.path.insert(0, {folder!r}); from tests import run; sys.exit(run.run_module('sample_module'))"
             return run.Module("sample", [sys.executable, "-c", script], 20).run()
 
@@ -116,6 +124,11 @@ class Sample(unittest.TestCase):
         self.assertIn("FAILED (failures=1)", short)
         self.assertEqual(1, short.count("panic: the cause"))
         self.assertLess(short.count("trace"), 20)
+
+    def test_where_it_stood_when_it_was_too_late(self):
+        job = self.sample(self.LATE)
+        self.assertEqual((0, 1, 0), (job.passed, job.failed, job.skipped))
+        self.assertRegex(run.essence(job), r"(?s)in setUpClass\n.*ended by the runner: too late")
 
     def test_a_module_that_cannot_be_imported_fails(self):
         script = "import sys; from tests import run; sys.exit(run.run_module('tests.no_such_module'))"
