@@ -12,7 +12,7 @@ import unittest
 
 from tests.fake.gate import Gate
 from tests.integration.harness import Containerd, Content, Cri, Folder, Registry, wait_until
-from tests.integration.harness.daemon import ask_unix, binary
+from tests.integration.harness.daemon import ask_unix, binary, metrics_of
 from tests.integration.harness.machine import Machine, may_lower_oom_scores
 from tests.integration.service_parts import SANITIZER_ENVIRONMENT, UNITS, Frozen, Pulls, other_build, version
 from tests.integration.test_proxy_door import GROUP, GROUP_NAME, NOBODY, peer_sees
@@ -129,8 +129,16 @@ class Boot(BootCase):
         self.assertRegex(self.machine.journal(SERVICE), r"config.toml:3: .*unknown key.*listen_mod")
         self.assertEqual(self.machine.show(SERVICE, "MainPID"), main)
         self.assertEqual(self.machine.show(SERVICE, "ActiveState"), "active")
+        self.wait_reload_told(False)
         self.configure()
         self.systemctl("reload", SERVICE)
+        self.wait_reload_told(True)
+
+    def wait_reload_told(self, successful):
+        """By the daemon itself: the alert looks at its figure, an administrator at its status."""
+        wait_until(lambda: ("configuration not reloaded" in self.machine.show(SERVICE, "StatusText")) != successful, "its status")
+        wait_until(lambda: metrics_of(self.machine.outside(ADMIN)).value("cri_resolved_config_last_reload_successful") ==
+                   successful, "its figure")
 
     def test_a_reload_looks_at_the_file_that_a_drop_in_names(self):
         def cleanup():

@@ -7,6 +7,7 @@ import unittest
 
 from tests import pages
 from tests.integration import test_docs
+from tests.integration.service_parts import version
 from tests.packages import packages
 
 TIMEOUT_S = 600
@@ -15,15 +16,18 @@ TIMEOUT_S = 600
 class Pages(test_docs.Case):
     RUNS = {"node", "packages"}
     ANSWER = "y\n"  # apt asks before it removes
-    RPM_ON_DEBIAN = "rpm --force-debian --nodeps "  # the node has the libraries under the names of another system
+    # What dnf has rpm do in the end; the node has the libraries under the names of another system, and no dnf.
+    RPM = {"dnf install": "rpm -U", "dnf downgrade": "rpm -U --oldpackage"}
+    ON_DEBIAN = "--force-debian --nodeps"
 
     def install(self):
         """Nothing: the pages do. The packages lie where they are taken from."""
-        for package in (packages.deb(), packages.rpm(), packages.made_again(packages.deb(), self.folder)):
+        for package in (packages.deb(), packages.rpm()):
             shutil.copy(package, self.node.root / "root")
+            shutil.copy(packages.made_again(package, self.folder), self.node.root / "root")
 
     def do(self, command):
-        if command.text.startswith("rpm "):
+        if command.text.startswith("dnf "):
             return  # see test_the_rpm
         super().do(command)
 
@@ -46,20 +50,24 @@ class Pages(test_docs.Case):
         self.node.must("systemctl enable --now cri-resolved.socket cri-resolved.service")
         self.node.must("cri-resolvectl pull ghcr.io/shop/app:1")
         before = self.node.must("systemctl show cri-resolved -P MainPID")
-        self.play("docs/operate.md")
-        self.assertEqual(self.node.must("dpkg-query -W -f '${Version}' cri-resolved"), packages.NEXT)
+        self.play("docs/operate.md")  # upgraded, and rolled back
+        self.assertEqual(self.node.must("dpkg-query -W -f '${Version}' cri-resolved"), version())
         self.assertEqual(self.node.must("cat /etc/cri-resolved/config.toml"), test_docs.CONFIG)
         self.assertNotEqual(self.node.must("systemctl show cri-resolved -P MainPID"), before)
 
     def test_the_rpm(self):
-        """The command of the page, with what rpm wants on a system whose packages it does not know."""
-        shown = [command.text for block in pages.blocks("docs/install.md") if block.language == "console"
-                 for command in pages.commands(block) if command.text.startswith("rpm ")]
-        self.assertEqual(len(shown), 1)
+        """The commands of the pages: installed, upgraded and rolled back, below a daemon that runs."""
         node = self.boot()
-        node.must(shown[0].replace("rpm ", self.RPM_ON_DEBIAN))
-        node.must("systemctl enable --now cri-resolved.socket cri-resolved.service")
-        node.must("cri-resolvectl pull ghcr.io/shop/app:1")
+        for page, steps in (("docs/install.md", ("install",)), ("docs/operate.md", ("install", "downgrade"))):
+            shown = [command.text.split() for block in pages.blocks(page) if block.language == "console"
+                     for command in pages.commands(block) if command.text.startswith("dnf ")]
+            self.assertEqual([words[1] for words in shown], list(steps))
+            for dnf, step, package in shown:
+                node.must(f"{self.RPM[f'{dnf} {step}']} {self.ON_DEBIAN} {package}")
+                expected = package.removeprefix("./cri-resolved-").partition("-")[0]
+                self.assertEqual(node.must("rpm --force-debian -q --qf '%{VERSION}' cri-resolved"), expected)
+                node.must("systemctl enable --now cri-resolved.socket cri-resolved.service")
+                node.must("cri-resolvectl pull ghcr.io/shop/app:1")
 
 
 if __name__ == "__main__":

@@ -56,6 +56,18 @@ def ask_unix(path, target, method="GET"):
     return answer.status, json.loads(text) if text else None, answer.headers
 
 
+def metrics_of(path):
+    """The page /metrics of that admin socket."""
+    connection = UnixConnection(path)
+    try:
+        connection.request("GET", "/metrics")
+        answer = connection.getresponse()
+        assert answer.status == 200, answer.status
+        return Page(answer.read().decode())
+    finally:
+        connection.close()
+
+
 class Daemon:
     """upstreams: {"ghcr.io": url} or {"ghcr.io": {"server": url, "on_upstream_down": "stale", ...}}.
     Tables of the configuration can be given or changed as keywords: resolve={"timeout": "300ms"},
@@ -173,15 +185,7 @@ class Daemon:
         return ask_unix(self.admin_socket, path, method)
 
     def metrics(self):
-        """The page /metrics of the admin socket."""
-        connection = UnixConnection(self.admin_socket)
-        try:
-            connection.request("GET", "/metrics")
-            answer = connection.getresponse()
-            assert answer.status == 200, answer.status
-            return Page(answer.read().decode())
-        finally:
-            connection.close()
+        return metrics_of(self.admin_socket)
 
     def log(self):
         return self.process.log()
