@@ -69,6 +69,21 @@ static int check_enforce(struct load *l, const struct config_upstream *u, const 
         return 0;
 }
 
+/* A pod may name any registry, one of its own too: without a server of its own the default table is
+ * about whoever is named. */
+static int check_default(
+        struct load *l, const struct config_upstream *u, const char *table, const json_t *lines)
+{
+        const char *secret = u->client_cert != NULL ? "client_cert"
+                             : u->header_count > 0  ? "headers"
+                                                    : NULL;
+        if (u != &l->config->upstream_default || u->server != NULL || secret == NULL)
+                return 0;
+        return load_reject(l, toml_line(lines, secret), table, secret,
+                "without server it would be shown to every registry that a pod names; move it to "
+                "the upstreams that it is meant for, or name a server here");
+}
+
 static int load_upstream(struct load *l, struct config_upstream *u, const char *host,
         const json_t *values, const json_t *lines)
 {
@@ -80,7 +95,8 @@ static int load_upstream(struct load *l, struct config_upstream *u, const char *
         u->has_trust = names_trust(values);
         const json_t *below = toml_below(lines, host);
         if (load_table(l, upstream_table, table, u, values, below) < 0 ||
-                check_enforce(l, u, table, line, below) < 0)
+                check_enforce(l, u, table, line, below) < 0 ||
+                check_default(l, u, table, below) < 0)
                 return -1;
         return load_check_client(l, line, table, u->client_cert, u->client_key);
 }

@@ -26,7 +26,7 @@ static int read_all(int fd, const char *path, struct buf *b, struct err *e)
 {
         char piece[4096];
         ssize_t n = 0;
-        while ((n = read(fd, piece, sizeof(piece))) > 0)
+        while (!b->overflow && (n = read(fd, piece, sizeof(piece))) > 0)
                 buf_append(b, piece, (size_t)n);
         int number = errno;
         mem_wipe(piece, sizeof(piece));

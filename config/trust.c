@@ -232,6 +232,13 @@ struct upstream *upstream_new_mirror(const struct config *c, const char *url)
         return u;
 }
 
+bool upstream_shows_secrets(const struct upstream *u)
+{
+        return u->username != NULL || u->password != NULL || u->identity_token != NULL ||
+               u->auth != NULL || u->credentials_file != NULL || u->client_cert != NULL ||
+               u->header_count > 0;
+}
+
 /* libcurl reads the key itself, and says less when it cannot. */
 static int check_client_key(const struct upstream *u, struct err *e)
 {

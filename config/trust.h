@@ -56,6 +56,9 @@ struct upstream *upstream_new_mirror(const struct config *c, const char *url);
 /* Before requests to it, where the configuration came without secrets; else it has nothing to do.
  * ERR_SYSTEM where we may not read one, ERR_CONFIG as config_load. */
 int upstream_read_secrets(struct upstream *u, struct err *e) ERR_MUST_CHECK;
+/* Whether it is shown anything by which it could know us: credentials, a client certificate, or
+ * headers. Also before they are read. */
+bool upstream_shows_secrets(const struct upstream *u);
 void upstream_free(struct upstream *u); /* accepts NULL */
 DEFINE_CLEANUP(struct upstream, upstream_free)
 #define cleanup_upstream cleanup(upstream_free_at)

@@ -115,6 +115,10 @@ void cli_print_styled(const struct cli *cli, FILE *to, enum cli_style style, con
  * stays as <path>.<UTC time>.bak. ERR_SYSTEM. */
 int cli_write_file(
         const char *path, const void *data, size_t size, bool backup, struct err *e) ERR_MUST_CHECK;
+/* The same for a file that still holds `before`; ERR_SYSTEM if it does not. What is compared is
+ * what is replaced. */
+int cli_replace_text(const char *path, const char *before, size_t before_size, const char *after,
+        size_t after_size, struct err *e) ERR_MUST_CHECK;
 /* Makes the folders above a file that are not there yet. ERR_SYSTEM. */
 int cli_make_folders(const char *path, struct err *e) ERR_MUST_CHECK;
 /* A unified diff of two texts, coloured where wanted; nothing when they are equal. On a terminal

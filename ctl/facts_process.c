@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -39,6 +40,15 @@ static bool is_named(const char *proc, long pid, const char *name)
         return size == strlen(name) + 1 && strncmp(comm, name, size - 1) == 0;
 }
 
+/* Any process may call itself what it likes, a pod's too: whom root believes is root's, or our own
+ * user's. */
+static bool is_trusted(const char *proc, long pid)
+{
+        struct stat st;
+        cleanup_free char *folder = mem_printf("%s/%ld", proc, pid);
+        return stat(folder, &st) == 0 && (st.st_uid == 0 || st.st_uid == geteuid());
+}
+
 long process_find(const char *proc, const char *name)
 {
         DIR *folder = opendir(proc);
@@ -46,7 +56,7 @@ long process_find(const char *proc, const char *name)
         const struct dirent *entry = NULL;
         while (folder != NULL && found == 0 && (entry = readdir(folder)) != NULL) {
                 long pid = strtol(entry->d_name, NULL, 10);
-                if (pid > 0 && is_named(proc, pid, name))
+                if (pid > 0 && is_named(proc, pid, name) && is_trusted(proc, pid))
                         found = pid;
         }
         if (folder != NULL)

@@ -6,7 +6,8 @@
 #ifndef CRI_RESOLVED_FACTS_PROCESS_H
 #define CRI_RESOLVED_FACTS_PROCESS_H
 
-/* The first process of the name that `proc` ("/proc") shows; 0: none. */
+/* The first process of the name that `proc` ("/proc") shows and that is root's or our own user's;
+ * 0: none. */
 long process_find(const char *proc, const char *name);
 /* Its words with blanks between them; "" if it has gone. The caller frees. */
 char *process_command(const char *proc, long pid);

@@ -87,24 +87,12 @@ static bool may_write(const struct pin *p, const struct pin_file *f)
         return false;
 }
 
-/* Somebody else may have written it while the upstreams were asked. */
-static int write_back(const struct pin *p, struct pin_file *f, struct err *e)
-{
-        cleanup_free char *now = NULL;
-        size_t size = 0;
-        if (pin_read(f->path, p->cli->cancel, &now, &size, e) < 0)
-                return -1;
-        if (size != f->size || memcmp(now, f->text, size) != 0)
-                return err_set(e, ERR_SYSTEM,
-                        "%s has changed since it was read: nothing is written; try again", f->path);
-        return cli_write_file(f->path, f->after, f->after_size, false, e);
-}
-
 static void put_in_place(const struct pin *p, struct pin_file *f)
 {
         if (f->changes == 0 || !may_write(p, f))
                 return;
-        if (write_back(p, f, &f->err) < 0) {
+        /* Somebody else may have written it while the upstreams were asked. */
+        if (cli_replace_text(f->path, f->text, f->size, f->after, f->after_size, &f->err) < 0) {
                 (void)cli_fail(p->cli, &f->err);
                 return;
         }

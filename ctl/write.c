@@ -20,16 +20,21 @@ enum {
         BACKUP_MAX_BYTES = 256 * 1024 * 1024
 };
 
-/* One file on its way into its place. */
+/* One file on its way into its place. Once it is found, its folder and what stands there are these,
+ * whatever becomes of their names: the folder may belong to somebody who wishes us ill. */
 struct place {
         char *path; /* what is written, links followed */
+        const char *name;
         char *directory;
+        int directory_fd;
         int old_fd; /* what stands there now; -1: nothing */
         struct stat old;
 };
 
 static void place_fini(struct place *p)
 {
+        if (p->directory_fd >= 0)
+                close(p->directory_fd);
         if (p->old_fd >= 0)
                 close(p->old_fd);
         free(p->path);
@@ -60,14 +65,28 @@ static char *follow_links(const char *path)
         return NULL;
 }
 
-static int place_find(const char *path, struct place *p, struct err *e)
+static int find_folder(struct place *p, const char *path, struct err *e)
 {
-        *p = (struct place){.old_fd = -1};
         p->path = follow_links(path);
         if (p->path == NULL)
                 return err_set_sys(e, ELOOP, "cannot write %s", path);
+        const char *slash = strrchr(p->path, '/');
+        p->name = slash != NULL ? slash + 1 : p->path;
         p->directory = directory_of(p->path);
-        p->old_fd = open(p->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        p->directory_fd = open(p->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (p->directory_fd < 0)
+                return err_set_sys(
+                        e, errno, "cannot write %s: no new file in %s", p->path, p->directory);
+        return 0;
+}
+
+static int place_find(const char *path, struct place *p, struct err *e)
+{
+        *p = (struct place){.directory_fd = -1, .old_fd = -1};
+        if (find_folder(p, path, e) < 0)
+                return -1;
+        p->old_fd =
+                openat(p->directory_fd, p->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
         if (p->old_fd < 0 && errno != ENOENT)
                 return err_set_sys(e, errno, "cannot read what %s is now", path);
         if (p->old_fd >= 0 && fstat(p->old_fd, &p->old) < 0)
@@ -120,11 +139,11 @@ static int open_beside(const struct place *p, char **name, struct err *e)
 {
         mode_t mode = p->old_fd >= 0 ? 0600 : 0666;
         for (int i = 0; i < TRIES; i++) {
-                cleanup_free char *path =
-                        mem_printf("%s/.cri-resolvectl.%d.%d", p->directory, (int)getpid(), i);
-                int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+                cleanup_free char *beside = mem_printf(".cri-resolvectl.%d.%d", (int)getpid(), i);
+                int fd = openat(p->directory_fd, beside,
+                        O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
                 if (fd >= 0) {
-                        *name = take(&path);
+                        *name = take(&beside);
                         return fd;
                 }
                 if (errno != EEXIST)
@@ -136,13 +155,14 @@ static int open_beside(const struct place *p, char **name, struct err *e)
 /* A rename that a crash may undo is no rename. Some file systems cannot do this, and need not. */
 static void sync_directory(const struct place *p)
 {
-        int fd = open(p->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int fd = openat(p->directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
                 return;
         fsync(fd);
         close(fd);
 }
 
+/* to: a name in the place's folder. */
 static int put(const struct place *p, const char *to, const void *data, size_t size, struct err *e)
 {
         cleanup_free char *temporary = NULL;
@@ -155,12 +175,12 @@ static int put(const struct place *p, const char *to, const void *data, size_t s
         if (status == 0)
                 status = fsync(fd);
         if (status == 0)
-                status = rename(temporary, to);
+                status = renameat(p->directory_fd, temporary, p->directory_fd, to);
         int number = errno;
         close(fd);
         if (status < 0) {
-                unlink(temporary);
-                return err_set_sys(e, number, "cannot write %s", to);
+                unlinkat(p->directory_fd, temporary, 0);
+                return err_set_sys(e, number, "cannot write %s/%s", p->directory, to);
         }
         sync_directory(p);
         return 0;
@@ -174,8 +194,8 @@ static int keep_old(const struct place *p, struct err *e)
         time_t now = time(NULL);
         gmtime_r(&now, &utc);
         strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &utc);
-        cleanup_free char *name = mem_printf("%s.%s.bak", p->path, stamp);
-        for (int i = 2; link(p->path, name) < 0; i++) {
+        cleanup_free char *name = mem_printf("%s.%s.bak", p->name, stamp);
+        for (int i = 2; linkat(p->directory_fd, p->name, p->directory_fd, name, 0) < 0; i++) {
                 if (errno != EEXIST || i > TRIES) {
                         cleanup_free char *data = NULL;
                         size_t size = 0;
@@ -184,7 +204,7 @@ static int keep_old(const struct place *p, struct err *e)
                         return put(p, name, data, size, e);
                 }
                 free(name);
-                name = mem_printf("%s.%s-%d.bak", p->path, stamp, i);
+                name = mem_printf("%s.%s-%d.bak", p->name, stamp, i);
         }
         return 0;
 }
@@ -210,5 +230,30 @@ int cli_write_file(const char *path, const void *data, size_t size, bool backup,
                 return -1;
         if (backup && p.old_fd >= 0 && keep_old(&p, e) < 0)
                 return -1;
-        return put(&p, p.path, data, size, e);
+        return put(&p, p.name, data, size, e);
+}
+
+static bool holds(int fd, const char *text, size_t size)
+{
+        char piece[4096];
+        ssize_t n = 0;
+        while ((n = read(fd, piece, sizeof(piece))) > 0) {
+                if ((size_t)n > size || memcmp(piece, text, (size_t)n) != 0)
+                        return false;
+                text += n;
+                size -= (size_t)n;
+        }
+        return n == 0 && size == 0;
+}
+
+int cli_replace_text(const char *path, const char *before, size_t before_size, const char *after,
+        size_t after_size, struct err *e)
+{
+        cleanup_place struct place p;
+        if (place_find(path, &p, e) < 0)
+                return -1;
+        if (p.old_fd < 0 || !holds(p.old_fd, before, before_size))
+                return err_set(e, ERR_SYSTEM,
+                        "%s has changed since it was read: nothing is written; try again", path);
+        return put(&p, p.name, after, after_size, e);
 }

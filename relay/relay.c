@@ -201,8 +201,10 @@ struct relay *relay_new(struct registry *registry, uint16_t port)
         r->port = port;
         r->inherited = -1;
         r->grants = grants_new();
-        r->parts = (struct stream_parts){
-                .registry = registry, .room = body_room_new(), .spoilt = spoilt_new()};
+        r->parts = (struct stream_parts){.registry = registry,
+                .room = body_room_new(),
+                .room_of_others = body_room_new(),
+                .spoilt = spoilt_new()};
         static const struct httpd_limits limits = {.connections = CONNECTIONS_MAX,
                 .idle_timeout_s = IDLE_TIMEOUT_S,
                 .stall_timeout_s = STALL_TIMEOUT_S};
@@ -239,6 +241,7 @@ void relay_free(struct relay *r)
         grants_free(r->grants);
         spoilt_free(r->parts.spoilt);
         body_room_free(r->parts.room);
+        body_room_free(r->parts.room_of_others);
         free(r);
 }
 

@@ -61,6 +61,12 @@ static size_t most_bytes(enum registry_content kind)
         return kind == REGISTRY_MANIFEST ? BODY_MANIFEST_MAX_BYTES : BODY_BLOB_MAX_BYTES;
 }
 
+static struct body_room *room_for(const struct stream *s)
+{
+        return grant_spec_of(s->grant)->route->has_entry ? s->parts->room
+                                                         : s->parts->room_of_others;
+}
+
 /* One try; ERR_DIGEST when it may be worth another. */
 static int fetch_once(struct stream *s, struct body **out, struct err *e)
 {
@@ -70,7 +76,7 @@ static int fetch_once(struct stream *s, struct body **out, struct err *e)
         if (f->total_bytes > (int64_t)most_bytes(f->kind))
                 return err_set(e, ERR_TOO_LARGE, "%s has %lld bytes", f->digest,
                         (long long)f->total_bytes);
-        cleanup_body struct body *b = body_new(s->parts->room, (size_t)f->total_bytes,
+        cleanup_body struct body *b = body_new(room_for(s), (size_t)f->total_bytes,
                 grant_spec_of(s->grant)->route->first_byte_timeout_ms, e);
         if (b == NULL)
                 return -1;

@@ -28,7 +28,8 @@ enum {
 /* What all streams share; borrowed. */
 struct stream_parts {
         struct registry *registry;
-        struct body_room *room;
+        struct body_room *room;           /* of upstreams with an entry */
+        struct body_room *room_of_others; /* what their registries hold is held from them alone */
         struct spoilt *spoilt;
 };
 

@@ -25,6 +25,7 @@ int route_new(struct health *h, const struct config *c, const char *host, struct
         if (upstream_new(c, host, &upstream, e) < 0)
                 return -1;
         struct route *r = mem_zalloc(sizeof(*r));
+        r->has_entry = has_entry;
         r->label = mem_strdup(config_upstream_label(c, host));
         r->sources = mem_zalloc((entry->mirror_count + 1) * sizeof(*r->sources));
         for (size_t i = 0; i < entry->mirror_count; i++) {

@@ -21,7 +21,8 @@ struct source {
 };
 
 struct route {
-        char *label; /* of the upstream in metrics: config_upstream_label */
+        char *label;    /* of the upstream in metrics: config_upstream_label */
+        bool has_entry; /* of its own: not one of all the registries that pods may name */
         struct source *sources;
         size_t count;
         int64_t connect_timeout_ms; /* of mirrors */

@@ -103,6 +103,25 @@ static int ask(struct asking *a, const struct source *s, struct err *e)
         return registry_resolve(q->registry, &query, &a->answer, e);
 }
 
+static void note_reason(struct asking *a, const struct source *s, const char *why)
+{
+        buf_printf(&a->reasons, "%s%s: %.160s", a->reasons.size > 0 ? "; " : "", s->name, why);
+}
+
+/* What a mirror opens to us alone is not for everybody: only the upstream could say whether it is
+ * for this pod. */
+static bool may_say(struct asking *a, const struct source *s)
+{
+        bool may = a->question->policy->degraded_without_authorisation ||
+                   !upstream_shows_secrets(s->access);
+        if (!may)
+                note_reason(a, s,
+                        "is not asked, because it gets credentials, a client certificate or "
+                        "headers "
+                        "of ours; see degraded_without_authorisation");
+        return may;
+}
+
 /* *use is empty for a mirror that is not admitted: then nothing is reported. */
 static bool knows(struct asking *a, const struct source *s, struct mirror_use *use)
 {
@@ -112,7 +131,7 @@ static bool knows(struct asking *a, const struct source *s, struct mirror_use *u
                 return true;
         }
         mirror_report(use, mirror_verdict_of(&e), a->answer.retry_after_ms, &e);
-        buf_printf(&a->reasons, "%s%s: %.160s", a->reasons.size > 0 ? "; " : "", s->name, e.msg);
+        note_reason(a, s, e.msg);
         return false;
 }
 
@@ -125,6 +144,8 @@ static bool ask_each(struct asking *a)
         const struct source *sources = a->route->sources;
         for (size_t i = 0; i < a->route->count && sources[i].mirror != NULL; i++) {
                 cleanup_mirror_use struct mirror_use use = {0};
+                if (!may_say(a, &sources[i]))
+                        continue;
                 if (!mirror_admit(sources[i].mirror, &use))
                         passed_over |= UINT64_C(1) << i;
                 else if (knows(a, &sources[i], &use))

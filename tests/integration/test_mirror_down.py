@@ -15,6 +15,7 @@ from tests.integration.harness.cri import auth_config
 CONTAINERDS = ("1.6", "1.7", "2")
 MIRROR, UNCHECKED, NOTHING, FAIL = "mirror.example", "unchecked.example", "nothing.example", "fail.example"
 CREDENTIALS = auth_config(username="ann", password="word-of-ann")
+LOGGED_IN, LOGGED_IN_UNCHECKED = "logged-in.example", "logged-in-unchecked.example"  # their mirror knows us
 LABEL = "cri-resolved/verified"
 COUNTER = "answers_degraded_mirror"
 MAX_STALE_S = 3600
@@ -31,6 +32,12 @@ class Stage:
                   "max_stale": f"{MAX_STALE_S}s"}
         entries = {MIRROR: policy, UNCHECKED: {**policy, "degraded_without_authorisation": True},
                    NOTHING: {**policy, "mirrors": []}, FAIL: {**policy, "on_upstream_down": "fail"}}
+        known = self.cache.url.replace("127.0.0.1", "localhost")  # another mirror, as far as tables go
+        entries[LOGGED_IN] = {**policy, "mirrors": [known]}
+        entries[LOGGED_IN_UNCHECKED] = {**entries[UNCHECKED], "mirrors": [known]}
+        credentials = self.folder.path / "mirror.credentials"
+        credentials.write_text("us:word-of-us\n")
+        credentials.chmod(0o600)
         self.fakes = stack.enter_context(FakeMirrors(self.folder))
         self.ports = {}  # of upstream and mirror
         for host in (PAUSED, BEHIND, LIMITED):
@@ -39,8 +46,8 @@ class Stage:
             entries[host] = {**policy, "server": urls[0], "mirrors": urls[1:]}
         self.containerd = stack.enter_context(Containerd(self.folder, upstreams=dict.fromkeys(
             entries, self.registry.url)))
-        self.daemon = stack.enter_context(Daemon(self.folder, self.containerd, entries, resolve={
-            "timeout": "2s", "budget": "3s"}))
+        self.daemon = stack.enter_context(Daemon(self.folder, self.containerd, entries, mirrors={
+            known: {"credentials": credentials}}, resolve={"timeout": "2s", "budget": "3s"}))
         self.cri = stack.enter_context(Cri(self.daemon.socket))
 
 
@@ -138,6 +145,16 @@ class Absent(Case):
 
     def test_with_credentials_where_that_is_permitted(self):
         self.assert_degraded(self.known_to_the_cache(), UNCHECKED, CREDENTIALS)
+
+    def test_a_mirror_that_opens_to_us_alone(self):
+        """Our credentials there are not the pod's: by them it would have what its own do not open."""
+        content = self.known_to_the_cache()
+        for image in (self.image(LOGGED_IN), f"{LOGGED_IN}/{self.repository}@{content.digest}"):
+            self.assertRegex(self.assert_refused(LOGGED_IN, image=image), "is not asked.*degraded_without_authorisation")
+        self.assertIsNone(self.record(LOGGED_IN))
+
+    def test_a_mirror_that_opens_to_us_alone_where_that_is_permitted(self):
+        self.assert_degraded(self.known_to_the_cache(), LOGGED_IN_UNCHECKED)
 
     def test_a_mirror_that_does_not_know_it(self):
         self.push("one")

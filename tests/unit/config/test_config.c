@@ -191,8 +191,11 @@ static void one_socket_and_one_group_need_no_array(void **state)
         "not the host of a reference; allowed: \"default\", \"localhost\", or a name or address "  \
         "with a dot or a port, as in \"ghcr.io\" or \"10.0.0.1:5000\""
 #define HEADER_ALLOWED "allowed: name = \"value\", or name = { file = \"path\" }"
-#define FILE_ALLOWED   "allowed: the absolute path of a PEM file"
-#define FILE_MISSING   "cannot read /nonexistent/file: No such file or directory"
+#define TO_EVERYBODY                                                                               \
+        "without server it would be shown to every registry that a pod names; move it to the "     \
+        "upstreams that it is meant for, or name a server here"
+#define FILE_ALLOWED "allowed: the absolute path of a PEM file"
+#define FILE_MISSING "cannot read /nonexistent/file: No such file or directory"
 #define DUPLICATE                                                                                  \
         "a second table for the same host; upper case and index.docker.io make no difference"
 
@@ -380,6 +383,10 @@ static const struct {
                 "2: upstream.\"a.io\".client_cert: missing; client_key needs it"},
         {"[upstream.default]\nclient_key = \"@/key.pem\"\n",
                 "1: upstream.\"default\".client_cert: missing; client_key needs it"},
+        {"[upstream.default]\nclient_cert = \"@/cert.pem\"\nclient_key = \"@/key.pem\"\n",
+                "2: upstream.\"default\".client_cert: " TO_EVERYBODY},
+        {"[upstream.default]\nca = \"@/cert.pem\"\nheaders = { X = \"secret\" }\n",
+                "3: upstream.\"default\".headers: " TO_EVERYBODY},
         {"[upstream.\"a.io\"]\nheaders = \"X: secret\"\n",
                 "2: upstream.\"a.io\".headers: got a string; " HEADER_ALLOWED},
         {"[upstream.\"a.io\"]\nheaders = { \"Authorization: secret\" = 1 }\n",
@@ -430,6 +437,8 @@ static void missing_and_huge_files_are_errors(void **state)
         assert_int_equal(config_load("/nonexistent/file", &c, &e), -1);
         assert_int_equal(e.code, ERR_CONFIG);
         assert_string_equal(e.msg, FILE_MISSING);
+        assert_int_equal(config_load("/dev/zero", &c, &e), -1);
+        assert_int_equal(e.code, ERR_TOO_LARGE);
         enum { HUGE_BYTES = (1 << 20) + 1 };
         cleanup_free char *text = mem_zalloc(HUGE_BYTES + 1);
         memset(text, '#', HUGE_BYTES);

@@ -116,6 +116,19 @@ static void places_of_the_endpoint(void **state)
                 check_kubelet(state, &cases[i]);
 }
 
+/* A pod's process may have any name. Only root can give a folder away: for others their own counts.
+ */
+static void a_strangers_kubelet(void **state)
+{
+        enum { STRANGER = 4242 };
+        cleanup_free char *comm = scratch_write(*state, "proc/77/comm", "kubelet\n");
+        cleanup_free char *proc = scratch_expand(*state, "@/proc");
+        cleanup_free char *folder = scratch_expand(*state, "@/proc/77");
+        assert_int_equal(process_find(proc, "kubelet"), 77);
+        bool given = chown(folder, STRANGER, (gid_t)-1) == 0;
+        assert_int_equal(process_find(proc, "kubelet"), given ? 0 : 77);
+}
+
 static void crictl_files(void **state)
 {
         static const struct {
@@ -154,6 +167,7 @@ int main(void)
                 cmocka_unit_test(flags_in_texts),
                 cmocka_unit_test(options_of_processes),
                 IN_SCRATCH(places_of_the_endpoint),
+                IN_SCRATCH(a_strangers_kubelet),
                 IN_SCRATCH(crictl_files),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -121,6 +121,40 @@ static void owner_of_the_old_file(void **state)
         assert_int_equal(after.st_uid, owner);
 }
 
+static void a_text_that_is_still_the_one(void **state)
+{
+        const struct scratch *s = *state;
+        struct err e;
+        cleanup_free char *path = scratch_write(s, "old", "before");
+        assert_int_equal(cli_replace_text(path, "before", 6, "after", 5, &e), 0);
+        cleanup_free char *text = text_of(s, "old");
+        assert_string_equal(text, "after");
+}
+
+/* What was read and what is there now are two files: by a writer, or by a link that somebody has
+ * put there. */
+static void a_text_that_has_changed(void **state)
+{
+        const struct scratch *s = *state;
+        cleanup_free char *path = scratch_write(s, "old", "before, and more");
+        cleanup_free char *secret = scratch_write(s, "secret", "of another");
+        cleanup_free char *link = mem_printf("%s/link", s->path);
+        cleanup_free char *absent = mem_printf("%s/absent", s->path);
+        assert_int_equal(symlink(secret, link), 0);
+        const char *const paths[] = {path, link, absent};
+        for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+                struct err e;
+                assert_int_equal(cli_replace_text(paths[i], "before", 6, "after", 5, &e), -1);
+                assert_int_equal(e.code, ERR_SYSTEM);
+                assert_non_null(strstr(e.msg, "has changed since it was read"));
+        }
+        cleanup_free char *text = text_of(s, "old");
+        assert_string_equal(text, "before, and more");
+        cleanup_free char *kept = text_of(s, "secret");
+        assert_string_equal(kept, "of another");
+        assert_int_equal(count_files(s, "", NULL), 2); /* and the link */
+}
+
 static void with_a_backup(void **state)
 {
         const struct scratch *s = *state;
@@ -225,6 +259,8 @@ int main(void)
                 TEST(an_old_file),
                 TEST(extended_attributes),
                 TEST(owner_of_the_old_file),
+                TEST(a_text_that_is_still_the_one),
+                TEST(a_text_that_has_changed),
                 TEST(with_a_backup),
                 TEST(where_a_link_leads),
                 TEST(what_is_refused),

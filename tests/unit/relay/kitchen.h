@@ -150,6 +150,7 @@ __attribute__((unused)) static struct grant *meal_grant(struct meal *m)
 }
 
 static const char *meal_stall_timeout = "1s";
+static const char *meal_host = "ghcr.io"; /* whose table it is; "default": it has none */
 
 /* mirrors: a list in TOML; NULL: the two of the kitchen. */
 __attribute__((unused)) static struct config *meal_config(struct kitchen *k, const char *mirrors)
@@ -160,9 +161,9 @@ __attribute__((unused)) static struct config *meal_config(struct kitchen *k, con
                                              "[relay]\nconnect_timeout = \"1s\"\n"
                                              "first_byte_timeout = \"2s\"\n"
                                              "stall_timeout = \"%s\"\n"
-                                             "[upstream.\"ghcr.io\"]\n"
+                                             "[upstream.\"%s\"]\n"
                                              "server = \"http://127.0.0.1:%d\"\nmirrors = %s\n",
-                meal_stall_timeout, k->home.port, mirrors != NULL ? mirrors : both);
+                meal_stall_timeout, meal_host, k->home.port, mirrors != NULL ? mirrors : both);
         cleanup_free char *path = scratch_write(k->scratch, "c.toml", text);
         struct config *config = NULL;
         struct err e;
@@ -180,8 +181,10 @@ __attribute__((unused)) static void meal_begin(
         fake_reset(&k->home);
         m->health = health_new(meal_probe, NULL);
         m->grants = grants_new();
-        m->parts = (struct stream_parts){
-                .registry = registry_new(), .room = body_room_new(), .spoilt = spoilt_new()};
+        m->parts = (struct stream_parts){.registry = registry_new(),
+                .room = body_room_new(),
+                .room_of_others = body_room_new(),
+                .spoilt = spoilt_new()};
         m->grant = meal_grant(m);
         capture_begin(&m->log);
 }
@@ -194,6 +197,7 @@ __attribute__((unused)) static char *meal_end(struct meal *m)
         grants_free(m->grants);
         registry_free(m->parts.registry);
         body_room_free(m->parts.room);
+        body_room_free(m->parts.room_of_others);
         spoilt_free(m->parts.spoilt);
         health_free(m->health);
         config_put(m->config);

@@ -339,6 +339,29 @@ static void there_is_room_for_so_much_only(void **state)
         meal_end_silently(&m);
 }
 
+/* A registry that a pod names holds what it likes; the mirrors of those that are configured go on.
+ */
+static void others_have_a_room_of_their_own(void **state)
+{
+        struct meal m;
+        struct err e;
+        meal_begin(&m, *state, NULL);
+        struct body *all = body_new(m.parts.room_of_others, BODY_ALL_MAX_BYTES, 0, &e);
+        meal_expect(&m, &m.k->small);
+        body_put(all);
+        meal_end_silently(&m);
+        meal_host = "default";
+        meal_begin(&m, *state, NULL);
+        all = body_new(m.parts.room_of_others, BODY_ALL_MAX_BYTES, 0, &e);
+        meal_expect_failure(&m, &m.k->small, ERR_TIMEOUT, "no memory for 5000 bytes");
+        body_put(all);
+        all = body_new(m.parts.room, BODY_ALL_MAX_BYTES, 0, &e);
+        meal_expect(&m, &m.k->small);
+        body_put(all);
+        meal_end_silently(&m);
+        meal_host = "ghcr.io";
+}
+
 static void an_honest_manifest_that_is_too_large(void **state)
 {
         struct meal m;
@@ -468,6 +491,7 @@ int main(void)
                 cmocka_unit_test(a_manifest_is_fetched_once),
                 cmocka_unit_test(two_ask_for_the_manifest_at_once),
                 cmocka_unit_test(there_is_room_for_so_much_only),
+                cmocka_unit_test(others_have_a_room_of_their_own),
                 cmocka_unit_test(an_honest_manifest_that_is_too_large),
                 cmocka_unit_test(who_hangs_up_lets_go_of_the_source),
                 cmocka_unit_test(who_hangs_up_locks_nothing),
