@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "relay/relay.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "relay/door.h"
@@ -32,10 +35,15 @@ struct relay {
         struct grants *grants;
         struct stream_parts parts;
         struct httpd *httpd;
-        _Atomic(struct door *) door;       /* NULL: nobody has asked for it */
-        _Atomic int64_t captured_until_ms; /* 0: not as far as we know */
-        atomic_bool capture_told;
-        atomic_int vain_waits; /* pulls in a row that nobody asked us for */
+        _Atomic(struct door *) door; /* NULL: nobody has asked for it */
+
+        pthread_mutex_t capture_lock; /* guards the rest: what is known since it was forgotten */
+        int64_t captured_ms;
+        int64_t captured_until_ms; /* left alone until then */
+        bool capture_told;
+        bool captured;
+        int vain_waits;
+        char vain_digest[DIGEST_SHA256_SIZE + 1]; /* what nobody asked us for last; "": nothing */
 };
 
 /* ---- one request ---- */
@@ -200,6 +208,8 @@ struct relay *relay_new(struct registry *registry, uint16_t port)
         struct relay *r = mem_zalloc(sizeof(*r));
         r->port = port;
         r->inherited = -1;
+        r->captured_ms = RELAY_CAPTURED_MS;
+        pthread_mutex_init(&r->capture_lock, NULL);
         r->grants = grants_new();
         r->parts = (struct stream_parts){.registry = registry,
                 .room = body_room_new(),
@@ -242,6 +252,7 @@ void relay_free(struct relay *r)
         spoilt_free(r->parts.spoilt);
         body_room_free(r->parts.room);
         body_room_free(r->parts.room_of_others);
+        pthread_mutex_destroy(&r->capture_lock);
         free(r);
 }
 
@@ -255,15 +266,22 @@ unsigned relay_connections(struct relay *r)
         return httpd_connections(r->httpd);
 }
 
-enum relay_state relay_state(struct relay *r)
+static enum relay_state state_of(struct relay *r, bool captured)
 {
         struct door *door = r->door;
         if (door == NULL)
                 return RELAY_STATE_OFF;
         if (!door_is_open(door))
                 return RELAY_STATE_PORT_TAKEN;
-        bool captured = clock_mono_ms() < atomic_load(&r->captured_until_ms);
         return captured ? RELAY_STATE_CAPTURED : RELAY_STATE_SERVING;
+}
+
+enum relay_state relay_state(struct relay *r)
+{
+        pthread_mutex_lock(&r->capture_lock);
+        bool captured = r->captured;
+        pthread_mutex_unlock(&r->capture_lock);
+        return state_of(r, captured);
 }
 
 bool relay_is_usable(struct relay *r, const char **why)
@@ -273,7 +291,10 @@ bool relay_is_usable(struct relay *r, const char **why)
                 [RELAY_STATE_PORT_TAKEN] = "the relay's port is taken",
                 [RELAY_STATE_CAPTURED] = "containerd does not ask the relay",
         };
-        enum relay_state state = relay_state(r);
+        pthread_mutex_lock(&r->capture_lock);
+        bool left_alone = clock_mono_ms() < r->captured_until_ms;
+        pthread_mutex_unlock(&r->capture_lock);
+        enum relay_state state = state_of(r, left_alone);
         if (state != RELAY_STATE_SERVING)
                 *why = reasons[state];
         return state == RELAY_STATE_SERVING;
@@ -302,18 +323,37 @@ void relay_revoke(struct relay *r, struct grant *g)
         tell_bytes(g);
 }
 
-bool relay_captured(struct relay *r, bool kept_waiting)
+void relay_set_captured(struct relay *r, int64_t captured_ms)
 {
-        if (kept_waiting && atomic_fetch_add(&r->vain_waits, 1) + 1 >= RELAY_VAIN_WAITS_MAX)
-                atomic_store(&r->captured_until_ms, clock_mono_ms() + RELAY_CAPTURED_MS);
-        return !atomic_exchange(&r->capture_told, true);
+        pthread_mutex_lock(&r->capture_lock);
+        r->captured_ms = captured_ms;
+        pthread_mutex_unlock(&r->capture_lock);
+}
+
+bool relay_captured(struct relay *r, const char *digest, bool kept_waiting)
+{
+        pthread_mutex_lock(&r->capture_lock);
+        r->vain_waits += kept_waiting;
+        bool waits = r->vain_waits >= RELAY_VAIN_WAITS_MAX;
+        bool another = r->vain_digest[0] != '\0' && strcmp(r->vain_digest, digest) != 0;
+        snprintf(r->vain_digest, sizeof(r->vain_digest), "%s", digest);
+        r->captured = r->captured || another || waits;
+        if (kept_waiting && waits)
+                r->captured_until_ms = clock_mono_ms() + r->captured_ms;
+        bool news = !r->capture_told;
+        r->capture_told = true;
+        pthread_mutex_unlock(&r->capture_lock);
+        return news;
 }
 
 void relay_forget_capture(struct relay *r)
 {
-        atomic_store(&r->capture_told, false);
-        atomic_store(&r->vain_waits, 0);
-        atomic_store(&r->captured_until_ms, 0);
+        pthread_mutex_lock(&r->capture_lock);
+        r->captured = r->capture_told = false;
+        r->vain_waits = 0;
+        r->vain_digest[0] = '\0';
+        r->captured_until_ms = 0;
+        pthread_mutex_unlock(&r->capture_lock);
 }
 
 struct spoilt *relay_spoilt(struct relay *r)

@@ -32,8 +32,9 @@ enum relay_state {
         RELAY_STATE_CAPTURED, /* see relay_captured */
         RELAY_STATE_SERVING,
 };
-enum relay_state relay_state(struct relay *r);
-/* Whether it can be used now; else *why says what stands in the way (a constant). */
+enum relay_state relay_state(struct relay *r); /* for people */
+/* Whether it can be used now, whatever the state is called; else *why says what stands in the way
+ * (a constant). */
 bool relay_is_usable(struct relay *r, const char **why);
 
 struct grant *relay_issue(struct relay *r, const struct grant_spec *spec);
@@ -41,16 +42,24 @@ struct grant *relay_issue(struct relay *r, const struct grant_spec *spec);
 void relay_revoke(struct relay *r, struct grant *g);
 
 /*
- * containerd asks somebody else instead of the relay. True if that is news since the last
- * relay_forget_capture (a reload, or a pull that went well).
+ * containerd was to pull this digest from the relay, and asked somebody else: it was refused there,
+ * or kept waiting in vain. True if that is news since the last relay_forget_capture.
  *
- * One pull proves little: its request may have been refused before anybody was asked, or a busy
- * disk may have kept it. So each such pull goes directly, and only where two in a row have been
- * kept waiting in vain the relay is left alone, for RELAY_CAPTURED_MS.
+ * One pull proves little: its request may have been refused before anybody was asked, and is so
+ * each time that it is tried again; or a busy disk may have kept it. So each such pull goes
+ * directly, and it takes two in a row to say more, with none between them that came to the relay:
+ *
+ * - of different digests, or both kept waiting: RELAY_STATE_CAPTURED. It lasts until
+ *   relay_forget_capture, for time proves nothing; it is for people, and pulls try the relay still.
+ * - both kept waiting: the relay is left alone as well (relay_is_usable), for RELAY_CAPTURED_MS.
+ *   After that a single wait in vain is enough for as long again.
  */
 enum { RELAY_CAPTURED_MS = 60 * 1000, RELAY_VAIN_WAITS_MAX = 2 };
-bool relay_captured(struct relay *r, bool kept_waiting);
+bool relay_captured(struct relay *r, const char *digest, bool kept_waiting);
+/* containerd does ask the relay, or is to have another try: after a reload. */
 void relay_forget_capture(struct relay *r);
+/* Another time than RELAY_CAPTURED_MS: for tests. */
+void relay_set_captured(struct relay *r, int64_t captured_ms);
 
 struct spoilt *relay_spoilt(struct relay *r);
 

@@ -162,11 +162,25 @@ static struct upstream *access_to(const char *url)
         return is_listed(c, url) ? upstream_new_mirror(c, url) : NULL;
 }
 
+/* On trial it is asked, too. */
+static bool is_up(const struct mirror *m)
+{
+        return m->breaker.state != BREAKER_DOWN;
+}
+
+static void keep_time(struct mirror *m, bool was_up)
+{
+        if (is_up(m) != was_up)
+                m->since_unix_s = clock_unix_s();
+}
+
 static void probe_ended(struct mirror *m, bool answers, const struct err *why)
 {
         struct health *h = m->health;
         pthread_mutex_lock(&h->lock);
+        bool was_up = is_up(m);
         breaker_probed(&m->breaker, answers, clock_mono_ms());
+        keep_time(m, was_up);
         if (!answers && !h->stopping)
                 remember_error(m, why);
         pthread_mutex_unlock(&h->lock);
@@ -194,7 +208,7 @@ static struct mirror *first_due(struct health *h)
 {
         struct mirror *first = NULL;
         for (struct mirror *m = h->mirrors; m != NULL; m = m->next)
-                if (m->breaker.state == BREAKER_DOWN && m->breaker.probe_at_ms != BREAKER_NEVER &&
+                if (!is_up(m) && m->breaker.probe_at_ms != BREAKER_NEVER &&
                         (first == NULL || m->breaker.probe_at_ms < first->breaker.probe_at_ms))
                         first = m;
         return first;
@@ -278,12 +292,12 @@ void mirror_report(struct mirror_use *use, enum mirror_verdict verdict, int64_t 
         use->told = true;
         struct health *h = m->health;
         pthread_mutex_lock(&h->lock);
+        bool was_up = is_up(m);
         enum breaker_change change =
                 breaker_report(&m->breaker, &use->term, verdict, retry_after_ms, clock_mono_ms());
         if (why != NULL && (verdict == MIRROR_FAILED || verdict == MIRROR_SILENT))
                 remember_error(m, why);
-        if (change == BREAKER_WENT_DOWN || change == BREAKER_CAME_BACK)
-                m->since_unix_s = clock_unix_s();
+        keep_time(m, was_up);
         if (change == BREAKER_WENT_DOWN || change == BREAKER_STAYS_DOWN)
                 look_again(h);
         pthread_mutex_unlock(&h->lock);
@@ -330,7 +344,7 @@ bool mirror_quarantined(struct mirror *m, const char *digest)
 void mirror_state(struct mirror *m, struct mirror_state *out)
 {
         pthread_mutex_lock(&m->health->lock);
-        out->up = m->breaker.state == BREAKER_UP;
+        out->up = is_up(m);
         out->since_unix_s = m->since_unix_s;
         out->quarantined = quarantine_count(&m->quarantine, clock_mono_ms());
         memcpy(out->last_error, m->last_error, sizeof(out->last_error));

@@ -14,8 +14,9 @@
  * whether it is back: first after HEALTH_BACKOFF_FIRST_MS, then after twice as long each time, up
  * to HEALTH_BACKOFF_MAX_MS, each time with jitter. When it answers, it is on trial: the first real
  * use decides. A trial that fails goes on with the longer pause, for a mirror that answers probes
- * and serves nothing must not be met anew by every pull. Each change is one line in the log:
- * "mirror went down", "mirror came back".
+ * and serves nothing must not be met anew by every pull. The log has one line when it goes down and
+ * one when it has served again, "mirror went down" and "mirror came back", and none for the probes
+ * and trials between the two; mirror_state tells of those.
  *
  * A mirror that served wrong bytes for a digest is not asked for that digest again, for the same
  * entry, for HEALTH_QUARANTINE_MS. Safe from any thread; nothing here blocks on the network but the
@@ -96,7 +97,7 @@ bool mirror_quarantined(struct mirror *m, const char *digest);
 
 /* For people. */
 struct mirror_state {
-        bool up;              /* false on trial, too: it has not come back yet */
+        bool up;              /* it is asked, be it on trial */
         int64_t since_unix_s; /* when that changed last, or when the mirror was first met */
         size_t quarantined;   /* digests that it is not asked for */
         char last_error[256]; /* "": never one */

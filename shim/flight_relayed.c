@@ -222,7 +222,7 @@ static struct grant *issue(struct work *w, struct cancel *on_capture, struct err
 
 static void say_captured(const struct work *w, bool kept_waiting)
 {
-        if (!relay_captured(w->flights->relay, kept_waiting))
+        if (!relay_captured(w->flights->relay, w->flight->digest, kept_waiting))
                 return;
         char directory[32];
         snprintf(directory, sizeof(directory), "127.0.0.1_%u_", relay_port(w->flights->relay));
@@ -298,8 +298,8 @@ static bool attempt(struct work *w, struct flight_result *result, struct cancel 
         bool captured = was_captured(w, g, &result->answer, cancel);
         if (captured)
                 say_captured(w, grant_captured(g));
-        else if (result->answer.code == 0)
-                relay_forget_capture(w->flights->relay);
+        else if (!grant_unreached(g))
+                relay_forget_capture(w->flights->relay); /* whatever became of the pull */
         bool again = finish(w, &result->answer, cancel);
         bool cleaned = clean(w, g, cancel);
         grant_put(w->before);

@@ -146,14 +146,23 @@ class Caches(Case):
             self.assert_gets(place.registry, content, 1)
             self.assert_gets(place.registry, content, 1, US)
             self.assertEqual(self.changes("went down", place.cache.url), downs[place.host] + 1)
+            self.assertEqual(self.told(place), (0, "down"))
         for place in self.places:
             place.cache.start()
         for place in self.places:
+            wait_until(lambda at=place: self.told(at) == (1, "up"), f"{place.cache.home.name} is up before it is asked")
+            self.assertEqual(self.changes("came back", place.cache.url), downs[place.host], "it has served nothing yet")
             wait_until(lambda at=place: self.is_used_again(at), f"{place.cache.home.name} is used again")
             self.assertEqual(self.changes("came back", place.cache.url), downs[place.host] + 1)
             content = self.push(place, marker="back")
             self.assert_arrives(place.host, content)
             self.assert_through_cache(place, content)
+
+    def told(self, place):
+        """What metric and status say of a cache."""
+        upstream, = [of for of in self.daemon.admin("/v1/status")[1]["upstreams"] if of["host"] == place.host]
+        page = self.daemon.metrics()
+        return page.value("cri_resolved_mirror_up", upstream=place.host, mirror=place.cache.url), upstream["mirrors"][0]["state"]
 
     def is_used_again(self, place):
         """Pulls one more image; whether it came through the cache. (It is back when a pull says so.)"""

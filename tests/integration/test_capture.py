@@ -4,6 +4,8 @@ other registry's; the port may be somebody else's; and there are reasons to leav
 import shutil
 import unittest
 
+import grpc
+
 from tests.fake.registry_client import FakeRegistry
 from tests.integration.harness import RELAY_PORT, BlackHole, Containerd, Folder, dead_port
 from tests.integration.mirror_parts import HOST, NAME_AT_RELAY, MirrorCase, authorised
@@ -62,31 +64,47 @@ class ConfigPath(Parts):
         self.assertEqual(len(found), 1)
         self.assertIn(REMEDY, found[0])
 
+    def assert_state(self, state):
+        """What the metric and the status say of the relay."""
+        metric = "cri_resolved_relay_state"
+        page = self.daemon.metrics()
+        self.assertEqual([of["state"] for of in page.labels(metric) if page.value(metric, **of)], [state])
+        self.assertEqual(self.daemon.admin("/v1/status")[1]["relay"]["state"], state)
+
     def assert_captured(self):
         """Recognised by the first pull; after the second one in vain not tried again, until the directory is
         there and the configuration is loaded."""
         self.start(timeout_s=QUICK_S)
         self.assert_direct()
         self.assert_told_once()
+        self.assert_state("serving")
         self.assert_direct("v2")
+        self.assert_state("captured")
         asked = len(self.relayed_names())
         self.assert_direct("v3")
         self.assertEqual(len(self.relayed_names()), asked)
         self.containerd.let_relay_through()
         self.daemon.reload()
         self.daemon.wait_line("configuration reloaded")
+        self.assert_state("serving")
         self.assert_relayed("v4")
         self.assert_told_once()
         self.assertEqual(authorised(self.target.log()), [])
 
     def assert_refused_at_once(self):
-        """A quick answer costs nothing: each pull tries the relay, and it is used as soon as the way is free."""
+        """A quick answer costs nothing: each pull tries the relay, and it is used as soon as the way is free. That
+        it is not used is told until then."""
         self.start(timeout_s=QUICK_S)
         self.assert_direct()
+        self.assert_state("serving")  # one refusal may be about that image
         self.assert_direct("v2")
+        self.assert_state("captured")
+        self.assert_direct("v3")
+        self.assert_state("captured")
         self.assert_told_once()
         self.containerd.let_relay_through()
-        self.assert_relayed("v3")
+        self.assert_relayed("v4")
+        self.assert_state("serving")
         self.assertEqual(authorised(self.target.log()), [])
 
     def test_a_mirror_of_everything_that_has_nothing(self):
@@ -126,6 +144,20 @@ class ConfigPath(Parts):
     def test_another_server_that_refuses(self):
         self.as_server(f"http://127.0.0.1:{dead_port()}")
         self.assert_refused_at_once()
+
+    def test_a_pull_that_comes_and_fails_is_proof_too(self):
+        self.as_server(f"http://127.0.0.1:{dead_port()}")
+        self.start(timeout_s=QUICK_S)
+        self.assert_direct()
+        self.assert_direct("v2")
+        self.assert_state("captured")
+        self.containerd.let_relay_through()
+        self.push("v3", mirrored=False)
+        self.registry.rules([{"path": "/blobs/", "status": 404}])
+        self.addCleanup(self.registry.rules, [])
+        with self.assertRaises(grpc.RpcError):
+            self.cri.pull(self.image("v3"))
+        self.assert_state("serving")
 
     def test_another_server_that_drops_packets(self):
         hole = self.enterContext(BlackHole())

@@ -343,30 +343,92 @@ static void when_it_can_be_used(void **state)
         struct relay *r = relay_new(registry, (uint16_t)port);
         assert_int_equal(relay_port(r), port);
         assert_usable(r, "the relay does not listen"); /* whoever has the port */
+        assert_int_equal(relay_state(r), RELAY_STATE_OFF);
         relay_listen(r);
         assert_usable(r, "the relay's port is taken");
+        assert_int_equal(relay_state(r), RELAY_STATE_PORT_TAKEN);
         close(taken);
         cleanup_free char *line = capture_wait(&log, "the relay serves");
         const char *why;
         while (!relay_is_usable(r, &why))
                 sched_yield();
-        assert_true(relay_captured(r, false)); /* a refusal proves nothing */
-        assert_false(relay_captured(r, false));
-        assert_false(relay_captured(r, false));
-        assert_usable(r, NULL);
-        assert_false(relay_captured(r, true)); /* no news */
-        assert_usable(r, NULL);
-        assert_false(relay_captured(r, true));
-        assert_usable(r, "containerd does not ask the relay");
-        relay_forget_capture(r);
-        assert_usable(r, NULL);
-        assert_true(relay_captured(r, true));
-        assert_usable(r, NULL);
+        assert_int_equal(relay_state(r), RELAY_STATE_SERVING);
         relay_free(r);
         relay_free(NULL);
         registry_free(registry);
         cleanup_free char *text = capture_end(&log);
         assert_non_null(line);
+}
+
+#define ONE   "sha256:01"
+#define OTHER "sha256:02"
+
+static void who_is_kept_waiting_twice_leaves_it_alone(void **state)
+{
+        struct service s;
+        begin(&s, *state);
+        assert_true(relay_captured(s.relay, ONE, true));
+        assert_usable(s.relay, NULL);
+        assert_int_equal(relay_state(s.relay), RELAY_STATE_SERVING);
+        assert_false(relay_captured(s.relay, ONE, true)); /* no news */
+        assert_usable(s.relay, "containerd does not ask the relay");
+        assert_int_equal(relay_state(s.relay), RELAY_STATE_CAPTURED);
+        relay_forget_capture(s.relay);
+        assert_usable(s.relay, NULL);
+        assert_int_equal(relay_state(s.relay), RELAY_STATE_SERVING);
+        assert_true(relay_captured(s.relay, ONE, true));
+        assert_usable(s.relay, NULL);
+        end_silently(&s);
+}
+
+/* The pause is over at once; the finding is not. */
+static void captured_for_longer_than_it_is_left_alone(void **state)
+{
+        struct service s;
+        begin(&s, *state);
+        relay_set_captured(s.relay, 0);
+        relay_captured(s.relay, ONE, true);
+        relay_captured(s.relay, OTHER, true);
+        assert_usable(s.relay, NULL);
+        assert_int_equal(relay_state(s.relay), RELAY_STATE_CAPTURED);
+        relay_forget_capture(s.relay);
+        assert_int_equal(relay_state(s.relay), RELAY_STATE_SERVING);
+        end_silently(&s);
+}
+
+static void refusals_prove_something_together(void **state)
+{
+        struct service s;
+        begin(&s, *state);
+        assert_true(relay_captured(s.relay, ONE, false));
+        for (int i = 0; i < 5; i++) /* one pod, again and again */
+                assert_false(relay_captured(s.relay, ONE, false));
+        assert_int_equal(relay_state(s.relay), RELAY_STATE_SERVING);
+        relay_forget_capture(s.relay);
+        assert_true(relay_captured(s.relay, OTHER, false)); /* the first one again */
+        assert_int_equal(relay_state(s.relay), RELAY_STATE_SERVING);
+        assert_false(relay_captured(s.relay, ONE, false));
+        assert_int_equal(relay_state(s.relay), RELAY_STATE_CAPTURED);
+        assert_usable(s.relay, NULL); /* a refusal costs nothing: all the same each pull tries */
+        assert_false(relay_captured(s.relay, ONE, false));
+        assert_int_equal(relay_state(s.relay), RELAY_STATE_CAPTURED);
+        relay_forget_capture(s.relay);
+        assert_int_equal(relay_state(s.relay), RELAY_STATE_SERVING);
+        end_silently(&s);
+}
+
+/* A refusal and a wait are two of a kind where they are about different contents. */
+static void a_refusal_and_a_wait(void **state)
+{
+        struct service s;
+        begin(&s, *state);
+        relay_captured(s.relay, ONE, false);
+        relay_captured(s.relay, ONE, true);
+        assert_int_equal(relay_state(s.relay), RELAY_STATE_SERVING);
+        relay_captured(s.relay, OTHER, false);
+        assert_int_equal(relay_state(s.relay), RELAY_STATE_CAPTURED);
+        assert_usable(s.relay, NULL); /* one wait */
+        end_silently(&s);
 }
 
 int main(void)
@@ -383,6 +445,10 @@ int main(void)
                 cmocka_unit_test(a_media_type_is_no_header),
                 cmocka_unit_test(a_media_type_of_a_megabyte),
                 cmocka_unit_test(when_it_can_be_used),
+                cmocka_unit_test(who_is_kept_waiting_twice_leaves_it_alone),
+                cmocka_unit_test(captured_for_longer_than_it_is_left_alone),
+                cmocka_unit_test(refusals_prove_something_together),
+                cmocka_unit_test(a_refusal_and_a_wait),
         };
         return cmocka_run_group_tests(tests, kitchen_open, kitchen_close);
 }

@@ -7,7 +7,9 @@
 #include <cmocka.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/metrics.h"
@@ -109,6 +111,18 @@ static void publish(const char *mirrors)
                 fail_msg("%s", e.msg);
         config_publish(c, NULL);
         assert_int_equal(scratch_teardown((void **)&s), 0);
+}
+
+/* ---- the calendar, in libc's place for all of this program ---- */
+
+static _Atomic time_t today;
+
+time_t time(time_t *out)
+{
+        time_t now = atomic_load(&today);
+        if (out != NULL)
+                *out = now;
+        return now;
 }
 
 /* ---- the log ---- */
@@ -238,11 +252,9 @@ static void each_entry_comes_back_by_itself(void **state)
         set_answers(0, true);
         admit_when_it_answers(shared, &use);
         mirror_report(&use, MIRROR_GOOD, -1, NULL);
-        bool own_is_up = is_up(own);
         admit_when_it_answers(own, &use);
         mirror_report(&use, MIRROR_GOOD, -1, NULL);
         cleanup_free char *log = capture_end();
-        assert_false(own_is_up);
         assert_true(is_up(own) && is_up(shared));
         assert_string_equal(log,
                 "warning mirror went down mirror=" ONE " upstream=" HOST " error=gone\n"
@@ -311,19 +323,48 @@ static void state_is_told(void **state)
         struct mirror *m = health_mirror(*state, ONE, HOST);
         struct mirror_state s;
         mirror_state(m, &s);
-        assert_true(s.up && s.since_unix_s > 0);
         assert_string_equal(s.last_error, "");
         report_one(m, MIRROR_SILENT, "it sleeps");
         wait_asked_more(0, 2); /* the first has ended when the second begins */
         mirror_state(m, &s);
         assert_false(s.up);
         assert_string_equal(s.last_error, "nobody there");
-        set_answers(0, true);
+}
+
+static void expect_state(struct mirror *m, bool up, int64_t since_unix_s)
+{
+        struct mirror_state s;
+        mirror_state(m, &s);
+        assert_int_equal(s.up, up);
+        assert_int_equal(s.since_unix_s, since_unix_s);
+}
+
+/* It is up when it would be asked, whether or not anybody has something to ask. */
+static void it_is_up_when_it_answers(void **state)
+{
+        atomic_store(&today, 100);
+        struct mirror *m = health_mirror(*state, ONE, HOST);
         struct mirror_use use;
+        struct err why;
+        err_set(&why, ERR_UPSTREAM, "500");
+        expect_state(m, true, 100);
+        atomic_store(&today, 200);
+        report_one(m, MIRROR_SILENT, "gone");
+        expect_state(m, false, 200);
+        atomic_store(&today, 300);
+        set_answers(0, true);
         admit_when_it_answers(m, &use);
-        assert_false(is_up(m)); /* on trial */
+        expect_state(m, true, 300);
+        atomic_store(&today, 400); /* the trial fails, and the next one ends well */
+        set_answers(0, false);
+        mirror_report(&use, MIRROR_FAILED, -1, &why);
+        expect_state(m, false, 400);
+        atomic_store(&today, 500);
+        set_answers(0, true);
+        admit_when_it_answers(m, &use);
+        atomic_store(&today, 600);
         mirror_report(&use, MIRROR_GOOD, -1, NULL);
-        assert_true(is_up(m));
+        expect_state(m, true, 500);
 }
 
 static void late_reports_change_nothing(void **state)
@@ -331,6 +372,7 @@ static void late_reports_change_nothing(void **state)
         struct mirror *m = health_mirror(*state, ONE, HOST);
         struct mirror_use early;
         struct mirror_use trial;
+        struct mirror_use other;
         struct err why;
         err_set(&why, ERR_BROKEN, "cut off");
         assert_true(mirror_admit(m, &early));
@@ -340,8 +382,9 @@ static void late_reports_change_nothing(void **state)
         set_answers(0, true);
         admit_when_it_answers(m, &trial);
         mirror_report(&early, MIRROR_GOOD, -1, NULL);
-        assert_false(is_up(m));
+        assert_false(mirror_admit(m, &other)); /* the trial goes on */
         mirror_report(&early, MIRROR_SILENT, -1, &why);
+        assert_true(is_up(m));
         mirror_report(&trial, MIRROR_GOOD, -1, NULL);
         assert_true(is_up(m));
         mirror_report(&early, MIRROR_SILENT, -1, &why);
@@ -514,8 +557,8 @@ static void changes_add_up(void **state)
         for (size_t i = 0; i < GROUPS; i++) {
                 struct mirror *m = health_mirror(*state, groups[i].url, groups[i].upstream);
                 set_answers(groups[i].which, true);
-                while (!is_up(m))
-                        report_one(m, MIRROR_GOOD, NULL);
+                while (!report_one(m, MIRROR_GOOD, NULL))
+                        sched_yield();
         }
         cleanup_free char *log = capture_end();
         for (size_t i = 0; i < GROUPS; i++) {
@@ -542,6 +585,7 @@ int main(void)
                 TEST(nobody_is_probed_while_up),
                 TEST(changes_are_told_once),
                 TEST(state_is_told),
+                TEST(it_is_up_when_it_answers),
                 TEST(late_reports_change_nothing),
                 TEST(who_leaves_makes_room_for_the_next),
                 TEST(who_is_not_listed_is_not_probed),

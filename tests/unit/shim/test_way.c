@@ -214,8 +214,8 @@ static void an_image_verifier(void **state)
 static void a_relay_that_is_of_no_use(void **state)
 {
         struct place *p = *state;
-        relay_captured(p->relay, true);
-        relay_captured(p->relay, true);
+        relay_captured(p->relay, SHA256, true);
+        relay_captured(p->relay, SHA256, true);
         expect_direct(p, &usual, "containerd does not ask the relay");
         relay_forget_capture(p->relay);
         expect_relay(p, &usual, "cri-resolved/ghcr.io/a/b");
