@@ -24,7 +24,7 @@ TIMEOUT_S = 600
 WORKERS = 3  # the cells mostly wait
 WHICH = containerd_version()
 PLAN = plan(WHICH, os.environ.get("CRI_RESOLVED_FULL") == "1")
-PATIENCE = {"connect_timeout": "1s", "first_byte_timeout": "1s", "stall_timeout": "500ms"}  # a slow machine needs some
+PATIENCE = {"connect_timeout": "3s", "first_byte_timeout": "3s", "stall_timeout": "1s"}  # a slow machine needs some: a TLS handshake, too
 CREDENTIALS = auth_config(username="ann", password="word-of-ann")
 SHORT = {"mirror 1": "m1", "mirror 2": "m2", "upstream": "up"}
 HEALTHY, BASE_LINE = "healthy.example", "none (docker-registry)"

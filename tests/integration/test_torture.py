@@ -19,7 +19,7 @@ FULL = os.environ.get("CRI_RESOLVED_FULL") == "1"
 STRIDE = 1 if FULL else 6
 FIRST = 1 if FULL else 1 + 2 * CONTAINERDS.index(containerd_version())
 STEPS_AT_LEAST = 20  # of a pull on which nothing fails
-PATIENCE = {"connect_timeout": "400ms", "first_byte_timeout": "600ms", "stall_timeout": "400ms"}
+PATIENCE = {"connect_timeout": "1s", "first_byte_timeout": "1500ms", "stall_timeout": "1s"}
 
 
 class Torture(ContentCase):
@@ -35,7 +35,7 @@ class Torture(ContentCase):
         cls.containerd.set_upstream(f"127.0.0.1_{port}_", f"http://127.0.0.1:{port}")
         cls.daemon = cls.enterClassContext(Daemon(
             cls.folder, cls.containerd, {HOST: {"server": upstream_line, "mirrors": [mirror_line]}},
-            relay={"port": port, **PATIENCE}, resolve={"timeout": "1s", "budget": "5s"}))
+            relay={"port": port, **PATIENCE}, resolve={"timeout": "2s", "budget": "8s"}))
         cls.direct = cls.enterClassContext(Cri(cls.containerd.socket))
 
     def pull(self, mode, failing):
