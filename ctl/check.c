@@ -8,7 +8,9 @@
 
 #include "config/files.h"
 #include "config/toml.h"
+#include "ctl/admin_client.h"
 #include "ctl/facts_process.h"
+#include "ctl/socket.h"
 #include "ctl/verbs.h"
 
 enum { FILE_MAX_BYTES = 1 << 20 };
@@ -189,6 +191,26 @@ static int load_hosts(struct check *c, struct err *e)
         return 0;
 }
 
+/* Without a daemon that answers nothing is known, which is no finding of its own. Where it does not
+ * run, what systemd would give it counts. */
+static void find_daemon(struct check *c)
+{
+        cleanup_admin_client struct admin_client *client = NULL;
+        struct err ignored;
+        if (c->own_unread)
+                return;
+        if (admin_client_open(c->config, &client, &ignored) < 0 ||
+                admin_client_get(client, "/v1/status", c->cli->cancel, &c->status, &ignored) < 0)
+                c->status = NULL;
+        long pid = (long)json_integer_value(json_object_get(c->status, "pid"));
+        if (process_is_named("/proc", pid, "cri-resolved")) {
+                c->daemon_pid = pid;
+                file_view_of_process("/proc", pid, &c->view);
+        } else if (process_holds_for_service(socket_path(c->config->listen[0]))) {
+                file_view_of_unit(&c->view);
+        }
+}
+
 static void load_references(struct check *c)
 {
         size_t count = 0;
@@ -206,6 +228,7 @@ static int load_facts(struct check *c, struct err *e)
         find_containerd(c);
         if (load_containerd(c, e) < 0 || load_hosts(c, e) < 0)
                 return -1;
+        find_daemon(c);
         load_references(c);
         check_collect_uses(c);
         const char *state = cli_value(c->cli, "state");
@@ -218,12 +241,14 @@ static void look(struct check *c)
         bool offline = cli_value(c->cli, "offline") != NULL;
         if (!offline && (c->areas[AREA_MIRRORS] || c->areas[AREA_NETWORK]))
                 check_network(c);
+        check_proxies(c);
         check_containerd(c);
         check_legacy(c);
         check_hosts(c);
         check_wildcards(c);
         check_mirrors(c);
         check_configuration(c);
+        check_trust(c);
         if (c->areas[AREA_KUBELET])
                 check_kubelet(c);
         if (c->areas[AREA_CRICTL])
@@ -327,6 +352,8 @@ static void check_fini(struct check *c)
         check_free_uses(c);
         strings_clear(&c->references);
         running_facts_fini(&c->running);
+        json_decref(c->status);
+        file_view_fini(&c->view);
         hosts_tree_fini(&c->hosts);
         containerd_facts_fini(&c->containerd);
         free(c->roots);

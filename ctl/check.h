@@ -12,6 +12,7 @@
 #include "ctl/facts_containerd.h"
 #include "ctl/facts_hosts.h"
 #include "ctl/facts_running.h"
+#include "ctl/facts_view.h"
 #include "ctl/findings.h"
 #include "resolver/registry.h"
 
@@ -48,6 +49,9 @@ struct check {
         char *roots; /* config_path as it is in effect; "" for none */
         struct hosts_tree hosts;
         struct running_facts running;
+        json_t *status;        /* of the running daemon; NULL: none answers us */
+        long daemon_pid;       /* 0: not known */
+        struct file_view view; /* the daemon's */
         struct mirror_use *uses;
         size_t use_count;
 };
@@ -60,9 +64,15 @@ void check_wildcards(struct check *c); /* after the network */
 void check_kubelet(struct check *c);
 void check_crictl(struct check *c);
 void check_configuration(struct check *c); /* and who may read what */
+void check_trust(struct check *c);         /* whether the daemon can read what containerd can */
 void check_store(struct check *c);
 void check_mirrors(struct check *c); /* what files alone say */
 void check_network(struct check *c);
+void check_proxies(struct check *c); /* of the services; asks nobody */
+
+/* A file of ours or of containerd's that the daemon is to read, and where it is named. Nothing
+ * where `path` is NULL. */
+void check_trust_file(struct check *c, const char *path, const char *file, int line);
 
 /* The uses of mirrors, from our configuration and from certs.d. */
 void check_collect_uses(struct check *c);

@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 
 #include "config/toml.h"
-#include "ctl/admin_client.h"
 #include "ctl/check.h"
 
 enum { BUSY_PULLS = 20 };
@@ -20,19 +19,26 @@ static void check_mode(struct check *c, const char *file, int line, const char *
         finding_run(finding, "chmod", "600", path, NULL);
 }
 
-/* Keys of a table that name files with secrets: a credentials file, a client's key, headers. */
+/* Keys of a table that name files, most of them with secrets: a credentials file, a client's key,
+ * headers. */
 static void check_table(struct check *c, const json_t *table, const json_t *lines)
 {
-        static const char *const keys[] = {"credentials", "client_key"};
+        static const char *const keys[] = {"ca", "client_cert", "credentials", "client_key"};
+        enum { KEYS = 4, PUBLIC_KEYS = 2 };
         const char *file = c->cli->config_path;
-        for (size_t i = 0; i < 2; i++)
-                check_mode(c, file, toml_line(lines, keys[i]),
-                        json_string_value(json_object_get(table, keys[i])));
+        for (size_t i = 0; i < KEYS; i++) {
+                const char *path = json_string_value(json_object_get(table, keys[i]));
+                if (i >= PUBLIC_KEYS)
+                        check_mode(c, file, toml_line(lines, keys[i]), path);
+                check_trust_file(c, path, file, toml_line(lines, keys[i]));
+        }
         const char *name = NULL;
         json_t *header = NULL;
-        json_object_foreach (json_object_get(table, "headers"), name, header)
-                check_mode(c, file, toml_line(lines, "headers"),
-                        json_string_value(json_object_get(header, "file")));
+        json_object_foreach (json_object_get(table, "headers"), name, header) {
+                const char *path = json_string_value(json_object_get(header, "file"));
+                check_mode(c, file, toml_line(lines, "headers"), path);
+                check_trust_file(c, path, file, toml_line(lines, "headers"));
+        }
 }
 
 static void check_tables(struct check *c, const char *kind)
@@ -98,19 +104,11 @@ static void check_busy_upstream(struct check *c, const json_t *upstream)
                 finding, "The entry is [upstream.\"%s\"] with mirrors = [\"http://...\"].", host);
 }
 
-/* Without a daemon that answers nothing is known, which is no finding of its own. */
 static void check_busy(struct check *c)
 {
-        cleanup_admin_client struct admin_client *client = NULL;
-        json_t *status = NULL;
-        struct err ignored;
-        if (c->own_unread || admin_client_open(c->config, &client, &ignored) < 0 ||
-                admin_client_get(client, "/v1/status", c->cli->cancel, &status, &ignored) < 0)
-                return;
-        const json_t *upstreams = json_object_get(status, "upstreams");
+        const json_t *upstreams = json_object_get(c->status, "upstreams");
         for (size_t i = 0; i < json_array_size(upstreams); i++)
                 check_busy_upstream(c, json_array_get(upstreams, i));
-        json_decref(status);
 }
 
 void check_configuration(struct check *c)

@@ -17,7 +17,7 @@
 
 enum { PROC_FILE_MAX_BYTES = 64 * 1024 };
 
-/* /proc's files have no size: they are read piece by piece. "" for what cannot be read. */
+/* /proc's files have no size: they are read piece by piece. NULL for what cannot be read. */
 static char *read_proc(const char *proc, long pid, const char *name, size_t *size)
 {
         cleanup_free char *path = mem_printf("%s/%ld/%s", proc, pid, name);
@@ -30,14 +30,17 @@ static char *read_proc(const char *proc, long pid, const char *name, size_t *siz
                 *size += (size_t)got;
         if (fd >= 0)
                 close(fd);
-        return text;
+        if (fd >= 0 && got >= 0)
+                return text;
+        free(text);
+        return NULL;
 }
 
-static bool is_named(const char *proc, long pid, const char *name)
+bool process_is_named(const char *proc, long pid, const char *name)
 {
         size_t size = 0;
         cleanup_free char *comm = read_proc(proc, pid, "comm", &size);
-        return size == strlen(name) + 1 && strncmp(comm, name, size - 1) == 0;
+        return comm != NULL && size == strlen(name) + 1 && strncmp(comm, name, size - 1) == 0;
 }
 
 /* Any process may call itself what it likes, a pod's too: whom root believes is root's, or our own
@@ -56,7 +59,7 @@ long process_find(const char *proc, const char *name)
         const struct dirent *entry = NULL;
         while (folder != NULL && found == 0 && (entry = readdir(folder)) != NULL) {
                 long pid = strtol(entry->d_name, NULL, 10);
-                if (pid > 0 && is_named(proc, pid, name) && is_trusted(proc, pid))
+                if (pid > 0 && process_is_named(proc, pid, name) && is_trusted(proc, pid))
                         found = pid;
         }
         if (folder != NULL)
@@ -68,13 +71,36 @@ char *process_command(const char *proc, long pid)
 {
         size_t size = 0;
         char *words = read_proc(proc, pid, "cmdline", &size);
-        for (size_t i = 0; i + 1 < size; i++)
+        for (size_t i = 0; words != NULL && i + 1 < size; i++)
                 if (words[i] == '\0')
                         words[i] = ' ';
-        return words;
+        return words != NULL ? words : mem_strdup("");
 }
 
-long process_listening(const char *socket_path)
+/* One that is not whole could lack what is looked for. */
+char *process_environment(const char *proc, long pid, size_t *size)
+{
+        char *text = read_proc(proc, pid, "environ", size);
+        if (text == NULL || *size < PROC_FILE_MAX_BYTES)
+                return text;
+        mem_wipe(text, *size);
+        free(text);
+        return NULL;
+}
+
+bool process_reads_all(const char *proc, long pid)
+{
+        static const char key[] = "\nCapEff:\t";
+        enum { DAC_OVERRIDE = 1 << 1, DAC_READ_SEARCH = 1 << 2 };
+        size_t size = 0;
+        cleanup_free char *status = read_proc(proc, pid, "status", &size);
+        const char *at = status != NULL ? strstr(status, key) : NULL;
+        return at == NULL ||
+               (strtoull(at + strlen(key), NULL, 16) & (DAC_OVERRIDE | DAC_READ_SEARCH)) != 0;
+}
+
+/* 0: nobody that we can see. */
+static long peer_of(const char *socket_path)
 {
         struct sockaddr_un address = {.sun_family = AF_UNIX};
         struct ucred peer = {0};
@@ -88,7 +114,18 @@ long process_listening(const char *socket_path)
                      getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
         if (fd >= 0)
                 close(fd);
-        return asked && peer.pid > 1 ? peer.pid : 0;
+        return asked ? peer.pid : 0;
+}
+
+long process_listening(const char *socket_path)
+{
+        long pid = peer_of(socket_path);
+        return pid > 1 ? pid : 0;
+}
+
+bool process_holds_for_service(const char *socket_path)
+{
+        return peer_of(socket_path) == 1;
 }
 
 char *process_option(const char *words, const char *name, char letter)

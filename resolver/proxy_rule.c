@@ -35,11 +35,28 @@ static bool is_loopback(const struct address *a)
         return memcmp(a->bytes, one, sizeof(one)) == 0;
 }
 
-static char *read_environment(const char *upper, const char *lower)
+/* "NAME=value" with a NUL behind each, as /proc has it; NULL: our own. */
+struct environment {
+        const char *text;
+        size_t size;
+};
+
+static const char *look_up(const struct environment *e, const char *name)
 {
-        const char *value = getenv(upper);
+        if (e->text == NULL)
+                return getenv(name);
+        size_t size = strlen(name);
+        for (size_t at = 0; at < e->size; at += strlen(e->text + at) + 1)
+                if (strncmp(e->text + at, name, size) == 0 && e->text[at + size] == '=')
+                        return e->text + at + size + 1;
+        return NULL;
+}
+
+static char *read_environment(const struct environment *e, const char *upper, const char *lower)
+{
+        const char *value = look_up(e, upper);
         if (value == NULL || value[0] == '\0')
-                value = getenv(lower);
+                value = look_up(e, lower);
         return value == NULL || value[0] == '\0' ? NULL : mem_strdup(value);
 }
 
@@ -60,11 +77,21 @@ static char *normalise_proxy(char *proxy)
         return out;
 }
 
+static void read_rule(struct proxy_rule *r, const struct environment *e)
+{
+        r->http_proxy = normalise_proxy(read_environment(e, "HTTP_PROXY", "http_proxy"));
+        r->https_proxy = normalise_proxy(read_environment(e, "HTTPS_PROXY", "https_proxy"));
+        r->no_proxy = read_environment(e, "NO_PROXY", "no_proxy");
+}
+
 void proxy_rule_init(struct proxy_rule *r)
 {
-        r->http_proxy = normalise_proxy(read_environment("HTTP_PROXY", "http_proxy"));
-        r->https_proxy = normalise_proxy(read_environment("HTTPS_PROXY", "https_proxy"));
-        r->no_proxy = read_environment("NO_PROXY", "no_proxy");
+        read_rule(r, &(struct environment){0});
+}
+
+void proxy_rule_init_from(struct proxy_rule *r, const char *environment, size_t size)
+{
+        read_rule(r, &(struct environment){.text = environment, .size = size});
 }
 
 void proxy_rule_fini(struct proxy_rule *r)

@@ -10,6 +10,7 @@
 #define CRI_RESOLVED_PROXY_RULE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/mem.h"
 
@@ -20,7 +21,10 @@ struct proxy_rule {
 };
 
 void proxy_rule_init(struct proxy_rule *r); /* from the environment */
+/* From another process's: "NAME=value" with a NUL behind each, as in /proc/PID/environ. */
+void proxy_rule_init_from(struct proxy_rule *r, const char *environment, size_t size);
 void proxy_rule_fini(struct proxy_rule *r);
+#define cleanup_proxy_rule cleanup(proxy_rule_fini)
 
 /* The proxy's URL for a request to host (without brackets) and port; NULL: none. Borrowed from r.
  */

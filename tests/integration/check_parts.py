@@ -56,10 +56,10 @@ class Checker:
         """Does the steps of its remedy, in their order."""
         assert finding["remedy"]["steps"], f"no steps: {finding['remedy']['text']}"
         for step in finding["remedy"]["steps"]:
-            {"write_file": self._write, "replace_lines": self._replace, "run": self._command}[step["action"]](step)
+            {"write_file": self.write_file, "replace_lines": self._replace, "run": self._command}[step["action"]](step)
 
     @staticmethod
-    def _write(step):
+    def write_file(step):
         path = pathlib.Path(step["path"])
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(step["content"])
@@ -74,7 +74,7 @@ class Checker:
     def _command(self, step):
         command = step["command"]
         if command[0] == "systemctl":
-            self.services[command[2]](command[1])
+            self.services[command[-1]](command[1])
             return
         program = [str(ctl_binary())] if command[0] == "cri-resolvectl" else [command[0]]
         subprocess.run(program + command[1:], env=environment(), check=True, timeout=60)

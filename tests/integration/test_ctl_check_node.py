@@ -275,6 +275,87 @@ class Network(Case):
             [f"GET {url}/v2/"], [f"gone.io: cannot connect to {url}: Connection refused"]))
 
 
+NAMES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy")
+NEAR = "127.0.0.1,localhost"
+
+
+class Proxies(Case):
+    """Each service has the environment that it was started with. (Those of the tests reach loopback alone.)"""
+
+    def services(self, containerd, daemon):
+        """Both of them, each with these proxies and no others."""
+        before = dict(self.containerd.process.env)
+        self.addCleanup(self.containerd.process.env.update, before)
+        self.containerd.process.env.update({name: containerd.get(name, "") for name in NAMES})
+        self.containerd.restart()
+        self.service = self.daemon(env={name: daemon.get(name, "") for name in NAMES})
+
+    def find(self):
+        return self.checker.find("proxy-differs-from-containerd", "network")
+
+    def test_the_daemon_has_none(self):
+        url = f"http://127.0.0.1:{dead_port()}"
+        self.services({"https_proxy": url, "NO_PROXY": f"{NEAR}, .example.com"}, {})
+        finding = self.find_one("proxy-differs-from-containerd", "network")
+        self.assertEqual((finding["severity"], finding["area"]), ("warning", "network"))
+        self.assertEqual(places(finding), [f"process {self.containerd.process.pid}", f"process {self.service.process.pid}"])
+        self.assertEqual(texts(finding), [
+            f"containerd: HTTP_PROXY none, HTTPS_PROXY {url}, NO_PROXY {NEAR}, .example.com",
+            "cri-resolved: HTTP_PROXY none, HTTPS_PROXY none, NO_PROXY none"])
+        drop_in = {}
+
+        def write(step):
+            self.assertEqual(step["path"], "/etc/systemd/system/cri-resolved.service.d/http-proxy.conf")
+            drop_in.update(re.findall(r'^Environment="([A-Z_]+)=(.*)"$', step["content"], re.M))
+
+        def restart(verb):
+            self.assertEqual(verb, "restart")
+            self.service.process.env.update(drop_in)
+            self.service.restart()
+        self.checker.write_file = write
+        self.checker.services.update({"daemon-reload": lambda _: None, "cri-resolved": restart})
+        self.checker.apply(finding)
+        self.assertEqual(drop_in, {"HTTPS_PROXY": url, "NO_PROXY": f"{NEAR}, .example.com"})
+        self.assertEqual(self.find(), [])
+
+    def test_passwords_are_not_shown(self):
+        self.services({"HTTPS_PROXY": "http://bob:hunter2@127.0.0.1:9", "HTTP_PROXY": "bob:hunt er2"}, {})
+        done = self.checker.run("network")
+        said = done.stdout + self.checker.run("network", "-o", "json").stdout
+        for word in ("bob", "hunt", "er2"):
+            self.assertNotIn(word, said + done.stderr)
+        finding = self.find_one("proxy-differs-from-containerd", "network")
+        self.assertEqual(texts(finding)[0], "containerd: HTTP_PROXY (not shown), HTTPS_PROXY ***@127.0.0.1:9, NO_PROXY none")
+        self.assertEqual(finding["remedy"]["steps"], [])
+        self.assertIn("copy its drop-in", finding["remedy"]["text"])
+        self.service.process.env.update({"HTTPS_PROXY": "http://bob:other@127.0.0.1:9", "HTTP_PROXY": "bob:hunt er2"})
+        self.service.restart()
+        self.assertIn("They differ in what is not shown.", self.find()[0]["remedy"]["text"])
+
+    def test_what_is_the_same_and_what_is_not(self):
+        proxy = "http://127.0.0.1:9"
+        self.services({"HTTPS_PROXY": proxy, "NO_PROXY": f"{NEAR},10.0.0.0/8"}, {})
+        for expected, environment in (
+                (0, {"https_proxy": "127.0.0.1:9/", "no_proxy": "mirror.local, 10.0.0.0/8 ,LOCALHOST,127.0.0.1"}),
+                (1, {"HTTPS_PROXY": "http://127.0.0.1:10", "https_proxy": proxy, "NO_PROXY": f"{NEAR},10.0.0.0/8"}),
+                (1, {"HTTPS_PROXY": proxy, "NO_PROXY": NEAR}),
+                (1, {"HTTPS_PROXY": proxy, "NO_PROXY": f"*,{NEAR},10.0.0.0/8"})):
+            with self.subTest(environment):
+                self.service.process.env.update({name: environment.get(name, "") for name in NAMES})
+                self.service.restart()
+                found = self.find()
+                self.assertEqual(len(found), expected, found)
+                self.assertEqual([one["remedy"]["steps"] for one in found], [[]] * expected)
+        self.service.stop()
+        self.assertEqual(self.find(), [], "there is nobody to compare with")
+
+    def test_containerd_has_none(self):
+        self.services({"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "*"}, {"HTTPS_PROXY": "http://127.0.0.1:9"})
+        finding = self.find_one("proxy-differs-from-containerd", "network")
+        self.assertEqual(finding["remedy"]["steps"], [])
+        self.assertIn("it is containerd.service that gets the lines", finding["remedy"]["text"])
+
+
 class InEffect(Case):
     def test_a_file_that_containerd_has_not_read(self):
         config = self.containerd.home / "config.toml"

@@ -67,6 +67,24 @@ static void upper_case_counts_first(void **state)
         proxy_rule_fini(&r);
 }
 
+static void of_another_process(void **state)
+{
+        (void)state;
+        static const char block[] =
+                "XHTTPS_PROXY=http://no:1\0\0HTTPS_PROXY=\0https_proxy=lower:1\0"
+                "https_proxy=second:1\0NO_PROXY=a.example";
+        setenv("HTTP_PROXY", "http://ours:1", 1);
+        struct proxy_rule r;
+        proxy_rule_init_from(&r, block, sizeof(block) - 1);
+        assert_string_equal(proxy_rule_for(&r, true, "b.example", "443"), "http://lower:1");
+        assert_null(proxy_rule_for(&r, true, "a.example", "443"));
+        assert_null(proxy_rule_for(&r, false, "b.example", "80"));
+        proxy_rule_fini(&r);
+        proxy_rule_init_from(&r, "", 0);
+        assert_null(r.http_proxy);
+        proxy_rule_fini(&r);
+}
+
 static void exceptions(void **state)
 {
         (void)state;
@@ -142,6 +160,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup(environment, clear),
                 cmocka_unit_test_setup(upper_case_counts_first, clear),
+                cmocka_unit_test_setup(of_another_process, clear),
                 cmocka_unit_test_setup(exceptions, clear),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
