@@ -203,10 +203,13 @@ static void find_daemon(struct check *c)
                 admin_client_get(client, "/v1/status", c->cli->cancel, &c->status, &ignored) < 0)
                 c->status = NULL;
         long pid = (long)json_integer_value(json_object_get(c->status, "pid"));
+        bool held = process_holds_for_service(socket_path(c->config->listen[0]));
+        if (pid == 0 && held) /* it may run without an admin socket */
+                pid = process_find("/proc", "cri-resolved");
         if (process_is_named("/proc", pid, "cri-resolved")) {
                 c->daemon_pid = pid;
                 file_view_of_process("/proc", pid, &c->view);
-        } else if (process_holds_for_service(socket_path(c->config->listen[0]))) {
+        } else if (held) {
                 file_view_of_unit(&c->view);
         }
 }

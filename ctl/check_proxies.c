@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The proxies of the two services, as each was started: containerd's and the daemon's. */
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -9,42 +8,11 @@
 #include "ctl/check.h"
 #include "ctl/facts_process.h"
 #include "ctl/socket.h"
+#include "resolver/http_url.h"
 #include "resolver/proxy_rule.h"
+#include "resolver/ref.h"
 
 #define DROP_IN "/etc/systemd/system/cri-resolved.service.d/http-proxy.conf"
-
-/* The next entry of a NO_PROXY; NULL after the last. */
-static const char *next_entry(char **rest)
-{
-        char *entry = strsep(rest, ",");
-        if (entry == NULL)
-                return NULL;
-        entry += strspn(entry, " \t");
-        for (size_t n = strlen(entry); n > 0 && strchr(" \t", entry[n - 1]) != NULL; n--)
-                entry[n - 1] = '\0';
-        return entry;
-}
-
-static bool has_entry(const char *list, const char *wanted)
-{
-        cleanup_free char *copy = mem_strdup(list != NULL ? list : "");
-        char *rest = copy;
-        for (const char *entry = NULL; (entry = next_entry(&rest)) != NULL;)
-                if (strcasecmp(entry, wanted) == 0)
-                        return true;
-        return false;
-}
-
-/* Whether all that the other list takes from the proxies is in this one, too. */
-static bool covers(const char *list, const char *other)
-{
-        cleanup_free char *copy = mem_strdup(other != NULL ? other : "");
-        char *rest = copy;
-        for (const char *entry = NULL; (entry = next_entry(&rest)) != NULL;)
-                if (entry[0] != '\0' && !has_entry(list, entry))
-                        return false;
-        return true;
-}
 
 static void forget(char **value)
 {
@@ -55,7 +23,7 @@ static void forget(char **value)
 /* What has no effect. */
 static void simplify(struct proxy_rule *r)
 {
-        if (has_entry(r->no_proxy, "*")) {
+        if (r->no_proxy != NULL && strcmp(r->no_proxy, "*") == 0) {
                 forget(&r->http_proxy);
                 forget(&r->https_proxy);
         }
@@ -77,18 +45,79 @@ static bool same_proxy(const char *a, const char *b)
         return size == size_without_slash(b) && strncmp(a, b, size) == 0;
 }
 
-/* The mirrors, which the daemon alone asks, may be in its NO_PROXY besides. */
-static bool agree(const struct proxy_rule *containerd, const struct proxy_rule *daemon)
+/* Where each of the two goes through for an address; NULL: nowhere. */
+static bool same_way(
+        const struct proxy_rule *containerd, const struct proxy_rule *daemon, const char *url)
 {
-        return same_proxy(containerd->http_proxy, daemon->http_proxy) &&
-               same_proxy(containerd->https_proxy, daemon->https_proxy) &&
-               covers(daemon->no_proxy, containerd->no_proxy);
+        cleanup_http_place struct http_place place = {0};
+        return !http_place_of(url, &place) ||
+               same_proxy(proxy_rule_for(containerd, place.https, place.host, place.port),
+                       proxy_rule_for(daemon, place.https, place.host, place.port));
+}
+
+static void add_host(struct strings *hosts, const char *host)
+{
+        if (host[0] != '\0' && !strings_has(hosts, host))
+                strings_add(hosts, host);
+}
+
+/* The registries that this node is known to ask. */
+static void collect_hosts(const struct check *c, struct strings *hosts)
+{
+        for (size_t i = 0; i < c->config->upstream_count; i++)
+                add_host(hosts, c->config->upstreams[i].host);
+        for (size_t i = 0; i < c->hosts.file_count; i++)
+                add_host(hosts, c->hosts.files[i].host);
+        for (size_t i = 0; i < c->references.count; i++) {
+                struct err ignored;
+                const char *text = c->references.items[i];
+                cleanup_ref struct ref ref = {0};
+                if (ref_parse(text, strlen(text), &ref, &ignored) == 0)
+                        add_host(hosts, ref.host);
+        }
+}
+
+/* The first of them that the two reach by other ways: two lists may say the same in other words,
+ * and one may have more than the other of what nobody asks. NULL: none; the caller frees. */
+static char *apart(
+        const struct check *c, const struct proxy_rule *containerd, const struct proxy_rule *daemon)
+{
+        cleanup_strings struct strings hosts = {0};
+        collect_hosts(c, &hosts);
+        for (size_t i = 0; i < hosts.count; i++) {
+                cleanup_upstream struct upstream *u = NULL;
+                struct err ignored;
+                if (upstream_new(c->config, hosts.items[i], &u, &ignored) == 0 &&
+                        !same_way(containerd, daemon, u->base_url))
+                        return mem_strdup(u->base_url);
+        }
+        return NULL;
+}
+
+static bool same_proxies(const struct proxy_rule *a, const struct proxy_rule *b)
+{
+        return same_proxy(a->http_proxy, b->http_proxy) &&
+               same_proxy(a->https_proxy, b->https_proxy);
+}
+
+/* The mirrors that the daemon would ask through containerd's proxies, if it had them. The caller
+ * frees; NULL: none. */
+static char *mirrors_in_the_way(const struct check *c, const struct proxy_rule *containerd)
+{
+        static const struct proxy_rule none;
+        cleanup_buf struct buf names;
+        buf_init(&names, SIZE_MAX);
+        for (size_t i = 0; i < c->config->mirror_count; i++)
+                if (!same_way(containerd, &none, c->config->mirrors[i].url))
+                        buf_printf(&names, "%s%s", names.size > 0 ? ", " : "",
+                                c->config->mirrors[i].url);
+        return names.size > 0 ? mem_strdup(buf_str(&names)) : NULL;
 }
 
 static bool is_address(const char *proxy)
 {
         cleanup_url struct url u = {0};
-        return url_parse(proxy, &u);
+        return url_parse(proxy, &u) && u.path[0] == '\0' && strpbrk(proxy, "\"\\%") == NULL;
 }
 
 /* Without its user; and nothing at all of what is no address then, as somebody may have got it
@@ -179,13 +208,23 @@ void check_proxies(struct check *c)
         if (pid == 0 || c->daemon_pid == 0 || !read_rule(pid, &containerd) ||
                 !read_rule(c->daemon_pid, &daemon))
                 return;
-        bool untouched =
+        bool untouched = /* so that nothing of somebody's is in the way */
                 daemon.http_proxy == NULL && daemon.https_proxy == NULL && daemon.no_proxy == NULL;
         simplify(&containerd);
         simplify(&daemon);
-        if (agree(&containerd, &daemon))
+        cleanup_free char *where = apart(c, &containerd, &daemon);
+        if (where == NULL && same_proxies(&containerd, &daemon))
                 return;
         json_t *finding = report(c, pid, &containerd, &daemon);
-        if (untouched && is_plain(&containerd) && access(DROP_IN, F_OK) != 0)
+        if (where != NULL)
+                finding_evidence(finding, where, "the two ask it by different ways");
+        cleanup_free char *mirrors = mirrors_in_the_way(c, &containerd);
+        if (mirrors != NULL)
+                finding_advise(finding,
+                        "Name these mirrors in the daemon's NO_PROXY besides, where they are "
+                        "reached "
+                        "without a proxy: %s.",
+                        mirrors);
+        else if (untouched && is_plain(&containerd) && access(DROP_IN, F_OK) != 0)
                 add_steps(finding, &containerd);
 }

@@ -115,8 +115,8 @@ void cli_print_styled(const struct cli *cli, FILE *to, enum cli_style style, con
  * stays as <path>.<UTC time>.bak. ERR_SYSTEM. */
 int cli_write_file(
         const char *path, const void *data, size_t size, bool backup, struct err *e) ERR_MUST_CHECK;
-/* The same for a file that still holds `before`; ERR_SYSTEM if it does not. What is compared is
- * what is replaced. */
+/* The same for a file that still holds `before`; ERR_SYSTEM if it does not. Compared and
+ * replaced in one folder, whatever becomes of its name or of links. */
 int cli_replace_text(const char *path, const char *before, size_t before_size, const char *after,
         size_t after_size, struct err *e) ERR_MUST_CHECK;
 /* Makes the folders above a file that are not there yet. ERR_SYSTEM. */

@@ -88,15 +88,24 @@ char *process_environment(const char *proc, long pid, size_t *size)
         return NULL;
 }
 
+/* Behind "Name:\t" in /proc/PID/status; NULL: it is not there. */
+static const char *status_line(const char *status, const char *name)
+{
+        cleanup_free char *key = mem_printf("\n%s:\t", name);
+        const char *at = status != NULL ? strstr(status, key) : NULL;
+        return at != NULL ? at + strlen(key) : NULL;
+}
+
 bool process_reads_all(const char *proc, long pid)
 {
-        static const char key[] = "\nCapEff:\t";
         enum { DAC_OVERRIDE = 1 << 1, DAC_READ_SEARCH = 1 << 2 };
         size_t size = 0;
         cleanup_free char *status = read_proc(proc, pid, "status", &size);
-        const char *at = status != NULL ? strstr(status, key) : NULL;
-        return at == NULL ||
-               (strtoull(at + strlen(key), NULL, 16) & (DAC_OVERRIDE | DAC_READ_SEARCH)) != 0;
+        const char *capabilities = status_line(status, "CapEff");
+        const char *users = status_line(status, "Uid"); /* real, effective, ... */
+        const char *effective = users != NULL ? strchr(users, '\t') : NULL;
+        return capabilities == NULL || effective == NULL || strtol(effective, NULL, 10) != 0 ||
+               (strtoull(capabilities, NULL, 16) & (DAC_OVERRIDE | DAC_READ_SEARCH)) != 0;
 }
 
 /* 0: nobody that we can see. */

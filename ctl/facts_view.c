@@ -46,7 +46,8 @@ static bool is_hidden(const struct file_view *v, const char *path)
         struct stat st;
         if (v->root == NULL)
                 return is_hidden_by_unit(path);
-        return look(v, path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR);
+        return look(v, path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR) &&
+               stat(v->root, &st) == 0; /* and not because it has ended meanwhile */
 }
 
 /* Whether root without a capability may: as the owner, as one of the group, or as anybody. */

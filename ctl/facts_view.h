@@ -13,7 +13,7 @@
 struct file_view {
         char *root;     /* where we find what its process has at "/"; NULL: none runs */
         bool in_unit;   /* else: whether the unit would start it; if not, nothing is known */
-        bool reads_all; /* by a capability, whatever modes say */
+        bool reads_all; /* whatever modes say: by a capability, or as far as we can tell */
 };
 
 /* As it is for a process that runs. `proc` is "/proc". */

@@ -18,6 +18,7 @@ struct mirror {
         char *upstream; /* the entry's host; "": the default one */
         struct breaker breaker;
         struct quarantine quarantine;
+        bool relapsed; /* it answered a probe, and failed its trial: its answers say little now */
         int64_t since_unix_s;
         char last_error[sizeof(((struct mirror_state *)0)->last_error)];
         struct mirror *next;
@@ -162,10 +163,11 @@ static struct upstream *access_to(const char *url)
         return is_listed(c, url) ? upstream_new_mirror(c, url) : NULL;
 }
 
-/* On trial it is asked, too. */
+/* On trial it is asked, too; but who has failed one is up when it has served. */
 static bool is_up(const struct mirror *m)
 {
-        return m->breaker.state != BREAKER_DOWN;
+        return m->breaker.state == BREAKER_UP ||
+               (m->breaker.state == BREAKER_TRIAL && !m->relapsed);
 }
 
 static void keep_time(struct mirror *m, bool was_up)
@@ -208,7 +210,7 @@ static struct mirror *first_due(struct health *h)
 {
         struct mirror *first = NULL;
         for (struct mirror *m = h->mirrors; m != NULL; m = m->next)
-                if (!is_up(m) && m->breaker.probe_at_ms != BREAKER_NEVER &&
+                if (m->breaker.state == BREAKER_DOWN && m->breaker.probe_at_ms != BREAKER_NEVER &&
                         (first == NULL || m->breaker.probe_at_ms < first->breaker.probe_at_ms))
                         first = m;
         return first;
@@ -297,6 +299,8 @@ void mirror_report(struct mirror_use *use, enum mirror_verdict verdict, int64_t 
                 breaker_report(&m->breaker, &use->term, verdict, retry_after_ms, clock_mono_ms());
         if (why != NULL && (verdict == MIRROR_FAILED || verdict == MIRROR_SILENT))
                 remember_error(m, why);
+        if (change == BREAKER_STAYS_DOWN || change == BREAKER_CAME_BACK)
+                m->relapsed = change == BREAKER_STAYS_DOWN;
         keep_time(m, was_up);
         if (change == BREAKER_WENT_DOWN || change == BREAKER_STAYS_DOWN)
                 look_again(h);

@@ -97,7 +97,8 @@ bool mirror_quarantined(struct mirror *m, const char *digest);
 
 /* For people. */
 struct mirror_state {
-        bool up;              /* it is asked, be it on trial */
+        bool up; /* it is asked, be it on trial; not after a trial that failed: then it has to serve
+                    first */
         int64_t since_unix_s; /* when that changed last, or when the mirror was first met */
         size_t quarantined;   /* digests that it is not asked for */
         char last_error[256]; /* "": never one */

@@ -291,7 +291,7 @@ class Caches(Case):
         file.write_text("")
         self.assertEqual(self.check_at(file / "check.json").stderr, (
             "cri-resolvectl check: what was seen of mirrors is not kept, and no later check can say that one has changed: "
-            f"cannot read what {file}/check.json is now: Not a directory; run this as root, or name a file with --state\n"))
+            f"cannot write {file}/check.json: no new file in {file}: Not a directory; run this as root, or name a file with --state\n"))
 
     def check_at(self, state, before=(), **more):
         options = [word for word in self.checker.options if word not in ("--state", self.checker.state)]

@@ -30,7 +30,8 @@ class Case(unittest.TestCase):
         cls.containerd = cls.enterClassContext(Containerd(cls.folder, upstreams={"ghcr.io": cls.upstream.url}))
 
     def daemon(self, **more):
-        daemon = self.enterContext(Daemon(self.folder, self.containerd, {"ghcr.io": self.upstream.url}, **more))
+        upstreams = {"ghcr.io": self.upstream.url, **more.pop("upstreams", {})}
+        daemon = self.enterContext(Daemon(self.folder, self.containerd, upstreams, **more))
         self.checker = Checker(self.folder, self.containerd, config=daemon.config)
         self.checker.services["kubelet"] = lambda verb: None
         return daemon
@@ -282,13 +283,13 @@ NEAR = "127.0.0.1,localhost"
 class Proxies(Case):
     """Each service has the environment that it was started with. (Those of the tests reach loopback alone.)"""
 
-    def services(self, containerd, daemon):
+    def services(self, containerd, daemon, **more):
         """Both of them, each with these proxies and no others."""
         before = dict(self.containerd.process.env)
         self.addCleanup(self.containerd.process.env.update, before)
         self.containerd.process.env.update({name: containerd.get(name, "") for name in NAMES})
         self.containerd.restart()
-        self.service = self.daemon(env={name: daemon.get(name, "") for name in NAMES})
+        self.service = self.daemon(env={name: daemon.get(name, "") for name in NAMES}, **more)
 
     def find(self):
         return self.checker.find("proxy-differs-from-containerd", "network")
@@ -319,7 +320,7 @@ class Proxies(Case):
         self.assertEqual(self.find(), [])
 
     def test_passwords_are_not_shown(self):
-        self.services({"HTTPS_PROXY": "http://bob:hunter2@127.0.0.1:9", "HTTP_PROXY": "bob:hunt er2"}, {})
+        self.services({"HTTPS_PROXY": "http://bob:hunter2@127.0.0.1:9", "HTTP_PROXY": "http://bob:12/hunt%40host:3128"}, {})
         done = self.checker.run("network")
         said = done.stdout + self.checker.run("network", "-o", "json").stdout
         for word in ("bob", "hunt", "er2"):
@@ -333,21 +334,39 @@ class Proxies(Case):
         self.assertIn("They differ in what is not shown.", self.find()[0]["remedy"]["text"])
 
     def test_what_is_the_same_and_what_is_not(self):
+        """By what it does to the registries that this node asks."""
         proxy = "http://127.0.0.1:9"
-        self.services({"HTTPS_PROXY": proxy, "NO_PROXY": f"{NEAR},10.0.0.0/8"}, {})
+        self.services({"HTTPS_PROXY": proxy, "NO_PROXY": f"{NEAR},10.0.0.0/8,.case.invalid"}, {}, upstreams={
+            "a.case.invalid": "https://a.case.invalid"})
         for expected, environment in (
-                (0, {"https_proxy": "127.0.0.1:9/", "no_proxy": "mirror.local, 10.0.0.0/8 ,LOCALHOST,127.0.0.1"}),
-                (1, {"HTTPS_PROXY": "http://127.0.0.1:10", "https_proxy": proxy, "NO_PROXY": f"{NEAR},10.0.0.0/8"}),
-                (1, {"HTTPS_PROXY": proxy, "NO_PROXY": NEAR}),
-                (1, {"HTTPS_PROXY": proxy, "NO_PROXY": f"*,{NEAR},10.0.0.0/8"})):
+                (0, {"https_proxy": "127.0.0.1:9/", "no_proxy": "mirror.local, 10.0.0.0/8 ,a.case.invalid"}),
+                (0, {"HTTPS_PROXY": proxy, "NO_PROXY": ".invalid"}),
+                (1, {"HTTPS_PROXY": "http://127.0.0.1:10", "https_proxy": proxy, "NO_PROXY": ".invalid"}),
+                (1, {"HTTPS_PROXY": proxy, "NO_PROXY": f"{NEAR},10.0.0.0/8,b.case.invalid"}),
+                (1, {"HTTPS_PROXY": proxy, "NO_PROXY": "*"})):
             with self.subTest(environment):
                 self.service.process.env.update({name: environment.get(name, "") for name in NAMES})
                 self.service.restart()
                 found = self.find()
                 self.assertEqual(len(found), expected, found)
                 self.assertEqual([one["remedy"]["steps"] for one in found], [[]] * expected)
+        self.service.process.env.update({"HTTPS_PROXY": proxy, "NO_PROXY": ""})
+        self.service.restart()
+        finding = self.find_one("proxy-differs-from-containerd", "network")
+        self.assertEqual((places(finding)[2], texts(finding)[2]),
+                         ("https://a.case.invalid/v2", "the two ask it by different ways"))
         self.service.stop()
         self.assertEqual(self.find(), [], "there is nobody to compare with")
+
+    def test_a_mirror_that_would_be_asked_through_the_proxy(self):
+        """containerd's NO_PROXY does not know of it."""
+        mirror = "http://mirror.case.invalid:5000"
+        proxies = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
+        self.services(proxies, {}, upstreams={"ghcr.io": {"server": self.upstream.url, "mirrors": [mirror]}})
+        finding = self.find_one("proxy-differs-from-containerd", "network")
+        self.assertEqual(finding["remedy"]["steps"], [])
+        self.assertIn(f"Name these mirrors in the daemon's NO_PROXY besides, where they are reached without a proxy: {mirror}.",
+                      finding["remedy"]["text"])
 
     def test_containerd_has_none(self):
         self.services({"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "*"}, {"HTTPS_PROXY": "http://127.0.0.1:9"})

@@ -134,8 +134,10 @@ class Unreadable(BootCase):
         self.write("/root/ca.pem", self.pem)
         self.hosts_toml('ca = "/root/ca.pem"\n')
         self.assertEqual(list(self.find()), ["/root/ca.pem"])
-        self.configure(service="ProtectHome=read-only\n")
-        self.machine.run("systemctl", "daemon-reload")
-        self.machine.run("systemctl", "restart", SERVICE)
-        self.assertNotIn("cannot read", self.pull_error())
-        self.assertEqual(self.find(), {})
+        for text in ("", '[admin]\nlisten = ""\n'):
+            with self.subTest(text):
+                self.configure(text, service="ProtectHome=read-only\n")
+                self.machine.run("systemctl", "daemon-reload")
+                self.machine.run("systemctl", "restart", SERVICE)
+                self.assertNotIn("cannot read", self.pull_error())
+                self.assertEqual(self.find(), {})

@@ -10,7 +10,8 @@
 #include "ctl/facts_view.h"
 #include "tests/unit/config/scratch.h"
 
-#define NO_CAPABILITY "Name:\tx\nCapEff:\t0000000000000000\n"
+#define ROOT          "Name:\tx\nUid:\t0\t0\t0\t0\n"
+#define NO_CAPABILITY ROOT "CapEff:\t0000000000000000\n"
 
 /* A process 77 that finds at "/" what we do. */
 static void of_process(const struct scratch *s, const char *status, struct file_view *out)
@@ -74,10 +75,12 @@ static void capabilities(void **state)
                 bool reads_all;
         } cases[] = {
                 {NO_CAPABILITY, false},
-                {"Name:\tx\nCapPrm:\t000001ffffffffff\nCapEff:\t0000000000000001\n", false},
-                {"Name:\tx\nCapEff:\t0000000000000002\n", true},
-                {"Name:\tx\nCapEff:\t000001ffffffffff\n", true},
-                {"Name:\tx\n", true},
+                {ROOT "CapPrm:\t000001ffffffffff\nCapEff:\t0000000000000001\n", false},
+                {ROOT "CapEff:\t0000000000000002\n", true},
+                {ROOT "CapEff:\t000001ffffffffff\n", true},
+                {ROOT, true},
+                /* another user, whose groups are not known */
+                {"Name:\tx\nUid:\t0\t1000\t0\t0\nCapEff:\t0000000000000000\n", true},
         };
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
                 struct file_view v;
@@ -94,6 +97,10 @@ static void what_is_hidden(void **state)
         struct file_view v;
         of_process(*state, NO_CAPABILITY, &v);
         cleanup_free char *there = scratch_write(*state, "a", "x");
+        assert_null(obstacle(&v, there, false));
+        free(v.root);
+        v.root = scratch_expand(*state, "@/ended"); /* nothing can be said any more */
+        v.reads_all = true;
         assert_null(obstacle(&v, there, false));
         free(v.root);
         v.root = scratch_expand(*state, "@/proc"); /* where it is not */

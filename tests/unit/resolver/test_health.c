@@ -362,7 +362,7 @@ static void it_is_up_when_it_answers(void **state)
         atomic_store(&today, 500);
         set_answers(0, true);
         admit_when_it_answers(m, &use);
-        atomic_store(&today, 600);
+        expect_state(m, false, 400); /* who answers probes and serves nothing is down all along */
         mirror_report(&use, MIRROR_GOOD, -1, NULL);
         expect_state(m, true, 500);
 }
