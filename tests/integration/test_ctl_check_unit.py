@@ -12,12 +12,14 @@ from tests.integration.check_parts import places, texts
 from tests.integration.harness.ctl import ctl_binary
 from tests.integration.harness.images import self_signed
 from tests.integration.harness.parts import dead_port
+from tests.integration.service_parts import SANITIZER_ENVIRONMENT
 from tests.integration.test_boot import HOST, SERVICE, BootCase
 
 CONTAINERDS = ("2",)
 TIMEOUT_S = 400
 CERTS, HOSTS_TOML = "/etc/containerd/certs.d", f"/etc/containerd/certs.d/{HOST}/hosts.toml"
 CONFIG = "/etc/cri-resolved/config.toml"
+SANITIZERS = SANITIZER_ENVIRONMENT.strip().removeprefix("Environment=").split()
 HIDDEN = ("hidden by the unit, as all below /root, /home, /run/user, /tmp and /var/tmp (ProtectHome, PrivateTmp)")
 ANOTHERS = "owner 1000, mode 0600: closed to root without a capability, as the daemon runs"
 
@@ -55,7 +57,8 @@ class Unreadable(BootCase):
 
     def find(self):
         """The findings of this kind, by the path of their file."""
-        said = self.machine.run("cri-resolvectl", "check", "configuration", "--offline", "-o", "json", check=False)
+        command = ("cri-resolvectl", "check", "configuration", "--offline", "-o", "json")
+        said = self.machine.run("env", *SANITIZERS, *command, check=False)
         found = json.loads(said[said.index("{\n"):])["findings"]
         return {places(one)[0]: one for one in found if one["identifier"] == "trust-file-unreadable"}
 
