@@ -18,8 +18,8 @@ char *process_command(const char *proc, long pid);
 /* "NAME=value" with a NUL behind each, as it was started with; may hold passwords. NULL: we may not
  * read it, or not all of it. The caller frees and wipes. */
 char *process_environment(const char *proc, long pid, size_t *size);
-/* Whether a capability lets it read files whatever their modes are; so it is where that is not
- * known. */
+/* Whether a capability lets it read files whatever their modes are; so it is taken where that is
+ * not known, and for another user than root, whose groups are not judged. */
 bool process_reads_all(const char *proc, long pid);
 /* Who listens at a Unix socket; 0: nobody that we can see (systemd counts as nobody). */
 long process_listening(const char *socket_path);

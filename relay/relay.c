@@ -40,7 +40,6 @@ struct relay {
         pthread_mutex_t capture_lock; /* guards the rest: what is known since it was forgotten */
         int64_t captured_ms;
         int64_t captured_until_ms; /* left alone until then */
-        bool capture_told;
         bool captured;
         int vain_waits;
         char vain_digest[DIGEST_SHA256_SIZE + 1]; /* what nobody asked us for last; "": nothing */
@@ -335,13 +334,12 @@ bool relay_captured(struct relay *r, const char *digest, bool kept_waiting)
         pthread_mutex_lock(&r->capture_lock);
         r->vain_waits += kept_waiting;
         bool waits = r->vain_waits >= RELAY_VAIN_WAITS_MAX;
-        bool another = r->vain_digest[0] != '\0' && strcmp(r->vain_digest, digest) != 0;
+        bool news = r->vain_digest[0] == '\0';
+        bool another = !news && strcmp(r->vain_digest, digest) != 0;
         snprintf(r->vain_digest, sizeof(r->vain_digest), "%s", digest);
         r->captured = r->captured || another || waits;
         if (kept_waiting && waits)
                 r->captured_until_ms = clock_mono_ms() + r->captured_ms;
-        bool news = !r->capture_told;
-        r->capture_told = true;
         pthread_mutex_unlock(&r->capture_lock);
         return news;
 }
@@ -349,7 +347,7 @@ bool relay_captured(struct relay *r, const char *digest, bool kept_waiting)
 void relay_forget_capture(struct relay *r)
 {
         pthread_mutex_lock(&r->capture_lock);
-        r->captured = r->capture_told = false;
+        r->captured = false;
         r->vain_waits = 0;
         r->vain_digest[0] = '\0';
         r->captured_until_ms = 0;

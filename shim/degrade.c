@@ -117,8 +117,7 @@ static bool may_say(struct asking *a, const struct source *s)
         if (!may)
                 note_reason(a, s,
                         "is not asked, because it gets credentials, a client certificate or "
-                        "headers "
-                        "of ours; see degraded_without_authorisation");
+                        "headers of ours; see degraded_without_authorisation");
         return may;
 }
 

@@ -76,7 +76,7 @@ class Case(unittest.TestCase):
 
     def check_journal(self):
         """The daemon never crashed, whatever the page did with it."""
-        log = self.node.must("journalctl --sync && journalctl -u cri-resolved --no-pager -o cat")
+        log = self.node.machine.journal("cri-resolved")
         self.assertNotRegex(log, r"(Main process exited, code=(dumped|killed)|Failed with result|Sanitizer)")
 
     def play(self, page):
@@ -146,9 +146,9 @@ class FreshNodes(Case):
         node.write("/etc/cri-resolved/config.toml", CONFIG)
         node.must("systemctl reload cri-resolved")
         wait_until(lambda: "configuration reloaded file=/etc/cri-resolved/config.toml" in
-                   node.run("journalctl -u cri-resolved -o cat").out, "the reload")
+                   node.machine.journal("cri-resolved"), "the reload")
         node.must("cri-resolvectl pull ghcr.io/shop/app:1")
-        self.assertIn("source=relay", node.must("journalctl --sync && journalctl -u cri-resolved -g reference=ghcr.io/shop/app:1 -o cat"))
+        self.assertRegex(node.machine.journal("cri-resolved"), "reference=ghcr.io/shop/app:1 .*source=relay")
 
 
 class NodeInUse(Case):

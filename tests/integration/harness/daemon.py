@@ -44,28 +44,28 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
-def ask_unix(path, target, method="GET"):
-    """(status, document or None, headers)"""
+def _request_unix(path, target, method="GET"):
+    """(answer, its body)"""
     connection = UnixConnection(path)
     try:
         connection.request(method, target)
         answer = connection.getresponse()
-        text = answer.read()
+        return answer, answer.read()
     finally:
         connection.close()
+
+
+def ask_unix(path, target, method="GET"):
+    """(status, document or None, headers)"""
+    answer, text = _request_unix(path, target, method)
     return answer.status, json.loads(text) if text else None, answer.headers
 
 
 def metrics_of(path):
     """The page /metrics of that admin socket."""
-    connection = UnixConnection(path)
-    try:
-        connection.request("GET", "/metrics")
-        answer = connection.getresponse()
-        assert answer.status == 200, answer.status
-        return Page(answer.read().decode())
-    finally:
-        connection.close()
+    answer, text = _request_unix(path, "/metrics")
+    assert answer.status == 200, answer.status
+    return Page(text.decode())
 
 
 class Daemon:
